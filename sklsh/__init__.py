@@ -1,0 +1,7 @@
+"""Learning at extreme scale on ordinary CPUs, by sampling or sketching the expensive sums."""
+
+from sklsh._show_versions import show_versions
+from sklsh._version import __version__
+from sklsh.slide import SLIDEClassifier
+
+__all__ = ["SLIDEClassifier", "__version__", "show_versions"]

@@ -1,0 +1,415 @@
+"""What all classifiers on the shared network do alike: fit, predict, fitted attributes.
+
+A subclass holds the parameters and answers four questions: which loss, which negatives,
+how big a batch, how much dropout.
+"""
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import expit, log_expit, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state, gen_batches
+
+from sklsh._memory import padded, require_bytes
+from sklsh._network import Network, bytes_needed
+from sklsh._sklearn import (
+    CallbackSupportMixin,
+    check_is_fitted,
+    check_sample_weight,
+    effective_n_threads,
+    fit_context,
+    unchanged_on_error,
+    validate_data,
+)
+from sklsh._targets import TargetFormat
+from sklsh._training import Plan, Progress, train
+from sklsh.optimizers import make_optimizer
+
+BLOCK_BYTES = 1 << 26  # of logits held at once where all classes are scored
+
+
+class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+    """Base of the classifiers that train :class:`sklsh._network.Network`."""
+
+    # ---- training ----
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. CSR is read as it is; dense rows are made sparse batch by batch.
+
+        y : array-like of shape (n_samples,) or {array-like, sparse matrix} of shape \
+(n_samples, n_classes)
+            One label a row, of any type; or an indicator matrix of 0 and 1, where rows
+            without labels and columns without rows are allowed.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weight of each row in the loss.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        MemoryError
+            If weights and optimizer state would not fit; says how many bytes they take.
+        """
+        with unchanged_on_error(self):
+            resume = self.warm_start and hasattr(self, "_network")
+            X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
+            Y = self._start(X, y, resume=resume)
+            plan = Plan(
+                n_epochs=self.max_iter,
+                batch_size=min(self._rows_per_step(X.shape[0]), X.shape[0]),
+                learning_rate=self.learning_rate_init,
+                input_dropout=self._dropout(X),
+                switch_loss=self._network.loss == "softmax" and self._switches_loss(),
+            )
+            metadata = None if sample_weight is None else {"sample_weight": weight}
+            with self._fit_task(X, y, metadata) as on_epoch:
+                self._train(X, Y, weight, plan, on_epoch)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Make one pass over X and y, at a constant learning rate.
+
+        A model that starts here keeps to one loss: a switch has its place in a schedule,
+        and there is none. After `fit`, training goes on with the loss that ended it.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever come. Needed in the first call, unless y is an
+            indicator matrix.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+        """
+        with unchanged_on_error(self):
+            resume = hasattr(self, "_network")
+            X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
+            Y = self._start(X, y, classes, resume=resume, partial=True)
+            plan = Plan(
+                n_epochs=1,
+                batch_size=min(self._rows_per_step(X.shape[0]), X.shape[0]),
+                learning_rate=self.learning_rate_init,
+                decay=False,
+                input_dropout=self._dropout(X),
+            )
+            self._train(X, Y, weight, plan, without_callbacks)
+        return self
+
+    def _validated(self, X, y, sample_weight, reset):
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", dtype=np.float32, multi_output=True, reset=reset
+        )
+        if sp.issparse(X):
+            X = sp.csr_array(X)
+        return X, y, check_sample_weight(sample_weight, X, np.float32)
+
+    def _start(self, X, y, classes=None, *, resume, partial=False):
+        """Targets as CSR; a fresh network unless the old one goes on."""
+        if resume:
+            if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                raise ValueError(
+                    f"classes must be as in the first call, {self.classes_!r}; got {classes!r}."
+                )
+            Y = self._format.encode(y)
+        else:
+            target_format = TargetFormat.of(y, classes)
+            if partial and classes is None and not target_format.multilabel:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            Y = target_format.encode(y)
+            self._format, self.classes_ = target_format, target_format.classes
+            self._create(X.shape[1], Y)
+        self._n_threads = effective_n_threads(self.n_jobs)
+        self._network.make_trainable(self._n_threads)
+        return Y
+
+    def _create(self, n_features, Y):
+        n_classes, sizes = Y.shape[1], tuple(np.atleast_1d(self.hidden_layer_sizes))
+        optimizer = make_optimizer(self.optimizer)
+        self._require_memory(n_features, sizes, n_classes, optimizer.n_slots)
+        random_state = check_random_state(self.random_state)
+        self._network = Network(
+            n_features, n_classes, sizes, optimizer=optimizer, random_state=random_state
+        )
+        self._negatives = self._make_negatives(
+            n_classes, sizes[-1], random_state.randint(2**31 - 1)
+        )
+        seed = random_state.randint(2**31 - 1)
+        self._progress = Progress(np.random.default_rng(seed))
+        self._network.loss = self._first_loss()
+        if self._network.loss == "logistic":
+            # one imagined row that shares its labels among all classes keeps logs finite
+            counts = np.bincount(Y.indices, minlength=n_classes)
+            imagined = Y.nnz / Y.shape[0] / n_classes
+            self._network.start_bias_at_prior((counts + imagined) / (Y.shape[0] + 1))
+
+    def _require_memory(self, n_features, sizes, n_classes, n_slots):
+        require_bytes(
+            bytes_needed(n_features, sizes, n_classes, n_slots) + self._table_bytes(n_classes),
+            f"A network of {n_features:,} features, hidden layers {sizes} and {n_classes:,} "
+            f"classes with the state of optimizer={self.optimizer!r}",
+            "Smaller hidden_layer_sizes, hashed features or optimizer='sgd' take less.",
+        )
+
+    def _train(self, X, Y, weight, plan, on_epoch):
+        self._negatives.n_threads = self._n_threads
+        train(self._network, self._negatives, X, Y, weight, plan, self._progress, on_epoch)
+        self._network.release_buffers()
+
+    @contextmanager
+    def _fit_task(self, X, y, metadata):
+        """scikit-learn's callbacks around fit; yields the context manager of an epoch."""
+        data = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+        attributes = self._reconstruction_attributes
+        fit_task = self._init_callback_context(max_subtasks=self.max_iter)
+        fit_task.call_on_fit_task_begin(**data)
+
+        @contextmanager
+        def on_epoch(epoch):
+            task = fit_task.subcontext(task_name="epoch")
+            task.call_on_fit_task_begin(**data)
+            outcome = SimpleNamespace(stop=False)
+            yield outcome
+            if self.verbose:
+                print(f"Epoch {epoch + 1}, loss = {self.loss_curve_[-1]:.6f}")
+            outcome.stop = task.call_on_fit_task_end(**data, reconstruction_attributes=attributes)
+
+        yield on_epoch
+        fit_task.call_on_fit_task_end(**data, reconstruction_attributes=attributes)
+
+    def _reconstruction_attributes(self):
+        """What an estimator needs to predict as if training had ended now."""
+        names = ["classes_", "n_features_in_", "feature_names_in_", "_format", "_progress"]
+        kept = {name: vars(self)[name] for name in names if name in vars(self)}
+        return kept | {"_network": self._network.frozen()}
+
+    # ---- prediction ----
+
+    def predict_top_k(self, X, k=5):
+        """The k classes with the largest logits, exactly, without an n x C array.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        k : int, default=5
+            Classes wanted for each row.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples, k)
+            Labels, best first: entries of `classes_`, so column numbers if multilabel.
+            Ties go to the smaller class.
+
+        scores : ndarray of shape (n_samples, k), float32
+            Their logits.
+        """
+        X = self._checked(X)
+        if not 1 <= k <= len(self.classes_):
+            raise ValueError(
+                f"k must be between 1 and the number of classes, {len(self.classes_)}; got {k!r}."
+            )
+        ids, scores = self._threaded_network().top_k(X, k)
+        return self.classes_[ids], scores
+
+    def decision_function(self, X):
+        """Logits of all classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples, n_classes) or (n_samples,), float32
+            For two classes and one label a row, the log-odds of the second.
+
+        Raises
+        ------
+        MemoryError
+            If the array would not fit; `predict_top_k` needs none of its size.
+        """
+        X = self._checked(X)
+        logits = self._all_logits(X)
+        if self._is_binary:
+            if self._network.loss == "logistic":
+                logits = log_expit(logits)
+            return logits[:, 1] - logits[:, 0]
+        return logits
+
+    def predict_proba(self, X):
+        """Probabilities of all classes.
+
+        With one label a row, the probability of each class: the softmax of the logits or,
+        under the logistic loss, their sigmoids divided by the row's sum. Multilabel under
+        the logistic loss, the probability that the row has the label. Multilabel under the
+        softmax, the probability that a label picked from the row's labels is this one; a
+        row sums to 1. Where classes were sampled without correction, logits are larger
+        than calibrated ones for rare classes, and so are probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes), float32
+            In the order of `classes_`.
+
+        Raises
+        ------
+        MemoryError
+            If the array would not fit; `predict_top_k` needs none of its size.
+        """
+        X = self._checked(X)
+        logits = self._all_logits(X)
+        if self._network.loss == "softmax":
+            return softmax(logits, axis=1)
+        probabilities = expit(logits)
+        if not self._format.multilabel:
+            probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-30)
+        return probabilities
+
+    def predict(self, X):
+        """Predicted labels, in the form of the y seen in fit.
+
+        With one label a row, the class of the largest logit. Multilabel under the logistic
+        loss, the labels whose logit is positive (probability over one half); under the
+        softmax, the n best labels of each row, n the mean number of labels in training,
+        rounded, at least 1.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or {ndarray, csr_matrix} of shape \
+(n_samples, n_classes)
+            Labels, or an indicator matrix, sparse where that of fit was.
+        """
+        X = self._checked(X)
+        if not self._format.multilabel:
+            ids, _ = self._threaded_network().top_k(X, 1)
+            return self.classes_[ids[:, 0]]
+        shape = (X.shape[0], len(self.classes_))
+        if not self._format.sparse:
+            self._require_dense(shape, self._format.dtype.itemsize)
+        if self._network.loss == "logistic":
+            blocks = [self._threaded_network().logits(X[rows]) > 0 for rows in self._blocks(X)]
+            labels = sp.vstack([sp.csr_array(block) for block in blocks], format="csr")
+        else:
+            k = min(max(1, round(self._progress.labels_per_row)), shape[1])
+            ids, _ = self._threaded_network().top_k(X, k)
+            indptr = np.arange(0, ids.size + 1, k)
+            labels = sp.csr_array((np.ones(ids.size, dtype=bool), ids.ravel(), indptr), shape)
+            labels.sort_indices()
+        return self._format.decode_indicator(labels)
+
+    def _checked(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
+        return sp.csr_array(X) if sp.issparse(X) else X
+
+    def _threaded_network(self):
+        self._network.n_threads = effective_n_threads(self.n_jobs)
+        return self._network
+
+    def _blocks(self, X):
+        """Slices of rows whose logits take about BLOCK_BYTES."""
+        rows = max(1, BLOCK_BYTES // (4 * padded(len(self.classes_))))
+        return gen_batches(X.shape[0], rows)
+
+    def _all_logits(self, X):
+        shape = (X.shape[0], len(self.classes_))
+        self._require_dense(shape, 4)
+        logits = np.empty(shape, dtype=np.float32)
+        for rows in self._blocks(X):
+            logits[rows] = self._threaded_network().logits(X[rows])
+        return logits
+
+    def _require_dense(self, shape, itemsize):
+        require_bytes(
+            shape[0] * shape[1] * itemsize,
+            f"A dense result of {shape[0]:,} rows by {shape[1]:,} classes",
+            "predict_top_k(X, k) needs no array of that size; or pass fewer rows.",
+        )
+
+    # ---- fitted attributes ----
+
+    @property
+    def _is_binary(self):
+        return not self._format.multilabel and len(self.classes_) == 2
+
+    @property
+    def coefs_(self):
+        """Weight matrices, views of shape (fan_in, fan_out)."""
+        check_is_fitted(self)
+        return self._network.coefs
+
+    @property
+    def intercepts_(self):
+        """Bias vectors, views."""
+        check_is_fitted(self)
+        return self._network.intercepts
+
+    @property
+    def n_iter_(self):
+        """Epochs, over all calls."""
+        check_is_fitted(self)
+        return self._progress.n_epochs
+
+    @property
+    def t_(self):
+        """Training steps, over all calls."""
+        check_is_fitted(self)
+        return self._progress.n_steps
+
+    @property
+    def loss_curve_(self):
+        """Mean loss of a row in each epoch."""
+        check_is_fitted(self)
+        return self._progress.loss_curve
+
+    @property
+    def n_active_(self):
+        """Mean number of classes a step looked at."""
+        check_is_fitted(self)
+        return self._progress.n_active_sum / self._progress.n_steps
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_network")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+@contextmanager
+def without_callbacks(epoch):
+    """Stand-in for an epoch's callbacks where there are none."""
+    yield SimpleNamespace(stop=False)

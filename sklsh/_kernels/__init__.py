@@ -1,0 +1,1 @@
+"""Compiled kernels: arrays and sizes in, arrays out."""

@@ -1,0 +1,82 @@
+"""The candidate classes that one batch shares: labels, retrieved ids, a uniform tail.
+
+The set under construction is ids[:n] with `position`, the place of each class in it.
+position[c] is believed only where position[c] < n and ids[position[c]] == c, so neither
+array ever needs clearing and a batch costs nothing that grows with the number of classes
+(Briggs and Torczon's sparse set, doi:10.1145/176454.176484).
+"""
+
+from sklsh._kernels._random cimport below
+
+
+cdef inline bint add(int c, int* position, int* ids, Py_ssize_t n) noexcept nogil:
+    """Put class c at place n unless the set has it; True if it was put there."""
+    if position[c] < n and ids[position[c]] == c:
+        return False
+    position[c] = <int> n
+    ids[n] = c
+    return True
+
+
+def take_labels(
+    const int[::1] labels,       # IN (n_labels,)
+    int[::1] position,           # SCRATCH (n_classes,)
+    int[::1] ids,                # OUT (n_classes,)
+    int[::1] label_positions,    # OUT (n_labels,): each label's place in ids
+):
+    """Begin the set with the batch's distinct labels; returns how many.
+
+    O(n_labels).
+    """
+    cdef Py_ssize_t j, n = 0
+    with nogil:
+        for j in range(labels.shape[0]):
+            n += add(labels[j], &position[0], &ids[0], n)
+            label_positions[j] = position[labels[j]]
+    return n
+
+
+def take_ranked(
+    const int[:, ::1] best,      # IN (n_batch, k): ids, best first
+    const Py_ssize_t[::1] found,  # IN (n_batch,): how many of them each row has
+    int[::1] position,           # SCRATCH (n_classes,)
+    int[::1] ids,                # IN/OUT (n_classes,)
+    Py_ssize_t n,
+    Py_ssize_t limit,
+):
+    """Add ids round robin: every row's first, then every row's second, and so on.
+
+    Stops at `limit` ids in the set; returns how many it holds. O(n_batch k).
+    """
+    cdef Py_ssize_t i, r
+    with nogil:
+        for r in range(best.shape[1]):
+            for i in range(best.shape[0]):
+                if n >= limit:
+                    break
+                if r < found[i]:
+                    n += add(best[i, r], &position[0], &ids[0], n)
+    return n
+
+
+def take_uniform(
+    unsigned long long seed,
+    int[::1] position,           # SCRATCH (n_classes,)
+    int[::1] ids,                # IN/OUT (n_classes,)
+    Py_ssize_t n,
+    Py_ssize_t limit,            # at most n_classes
+):
+    """Add classes drawn uniformly, without replacement, from those not in the set.
+
+    Returns the number of ids in the set, which is max(n, limit).
+    O(n_drawn n_classes / (n_classes - limit)) expected: callers keep limit well below
+    n_classes, or take all.
+    """
+    cdef:
+        Py_ssize_t n_classes = position.shape[0]
+        unsigned long long counter = 0
+    with nogil:
+        while n < limit:
+            n += add(<int> below(seed, counter, n_classes), &position[0], &ids[0], n)
+            counter += 1
+    return n

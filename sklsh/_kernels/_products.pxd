@@ -1,0 +1,9 @@
+"""What other kernels use of the dense products."""
+
+cdef enum:
+    PANEL = 64         # columns of the right operand worked on at a time
+
+
+cdef void pack_panel(
+    const float* right, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t k, float* panel
+) noexcept nogil

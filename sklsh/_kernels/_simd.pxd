@@ -1,0 +1,32 @@
+"""The table of row primitives in use, shared by all kernels."""
+
+
+cdef extern from "row_ops_table.h" nogil:
+    ctypedef void (*update_rule)(
+        float* w, float* slot1, float* slot2, const float* g, const float* hyper, ptrdiff_t n
+    ) noexcept nogil
+
+    ctypedef struct row_ops:
+        const char* name
+        float (*dot)(const float* x, const float* y, ptrdiff_t n) noexcept nogil
+        void (*axpy)(float a, const float* x, float* y, ptrdiff_t n) noexcept nogil
+        update_rule rules[3]
+        float (*add_max)(float* z, const float* offset, ptrdiff_t n) noexcept nogil
+        float (*softmax)(float* z, const float* offset, ptrdiff_t n) noexcept nogil
+        float (*logistic)(
+            float* z, const float* offset, const float* weight, ptrdiff_t n
+        ) noexcept nogil
+        void (*rotate16)(float* x, const float* sign, ptrdiff_t width) noexcept nogil
+        void (*sign_bits16)(const float* x, int* code, int bit) noexcept nogil
+        void (*product)(
+            ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
+            const float* a, ptrdiff_t a_row, ptrdiff_t a_k,
+            const float* b, ptrdiff_t b_k,
+            float* c, ptrdiff_t c_row, int accumulate
+        ) noexcept nogil
+
+    void prefetch_row(const float* row, ptrdiff_t n) noexcept nogil
+    void prefetch_row_for_write(const float* row, ptrdiff_t n) noexcept nogil
+
+
+cdef const row_ops* ops

@@ -1,0 +1,222 @@
+"""Hash tables as flat arrays, and the ids that share a bucket with a query.
+
+Table t keeps its ids sorted by code in ids[t]; those of code c are
+ids[t, starts[t, c]:starts[t, c + 1]], in increasing order. Ids whose code is -1 (zero
+vectors) are in no bucket.
+"""
+
+from cython.parallel import parallel, prange
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from sklsh._kernels._random cimport below, mix
+from sklsh._kernels._ranking cimport offer
+from sklsh._kernels._simd cimport ops, prefetch_row
+
+cdef enum:
+    READ_AHEAD = 16    # vectors in flight
+
+
+def build_tables(
+    const int[:, ::1] codes,     # IN (n, n_tables), -1 or in [0, n_buckets)
+    int[:, ::1] starts,          # OUT (n_tables, n_buckets + 1)
+    int[:, ::1] ids,             # OUT (n_tables, n)
+    int n_threads,
+):
+    """Fill all tables by counting sort.
+
+    O(n_tables (n + n_buckets)).
+    """
+    cdef:
+        Py_ssize_t n = codes.shape[0], n_tables = codes.shape[1]
+        Py_ssize_t n_buckets = starts.shape[1] - 1
+        Py_ssize_t t
+    for t in prange(n_tables, num_threads=n_threads, schedule="dynamic", nogil=True):
+        build_table(&codes[0, t] if n else NULL, n, n_tables, n_buckets, &starts[t, 0],
+                    &ids[t, 0] if n else NULL)
+
+
+cdef void build_table(
+    const int* codes, Py_ssize_t n, Py_ssize_t stride, Py_ssize_t n_buckets,
+    int* starts, int* ids,
+) noexcept nogil:
+    cdef:
+        Py_ssize_t i
+        int code
+    memset(starts, 0, (n_buckets + 1) * sizeof(int))
+    for i in range(n):
+        code = codes[i * stride]
+        if code >= 0:
+            starts[code + 1] += 1
+    for i in range(n_buckets):
+        starts[i + 1] += starts[i]
+    # starts[c] walks through bucket c while it fills, and ends where c + 1 begins
+    for i in range(n):
+        code = codes[i * stride]
+        if code >= 0:
+            ids[starts[code]] = <int> i
+            starts[code] += 1
+    for i in range(n_buckets, 0, -1):
+        starts[i] = starts[i - 1]
+    starts[0] = 0
+
+
+def count_hits(
+    const int[:, ::1] codes,     # IN (n, n_tables), codes of the queries
+    const int[:, ::1] starts,    # IN (n_tables, n_buckets + 1)
+    Py_ssize_t bucket_cap,
+    Py_ssize_t[::1] hits,        # OUT (n,)
+):
+    """Entries in the buckets of each query, an id counted once a table.
+
+    O(n n_tables).
+    """
+    cdef Py_ssize_t i, t, n = codes.shape[0], n_tables = codes.shape[1]
+    with nogil:
+        for i in range(n):
+            hits[i] = 0
+            for t in range(n_tables):
+                if codes[i, t] >= 0:
+                    hits[i] += min(bucket_cap,
+                                   starts[t, codes[i, t] + 1] - starts[t, codes[i, t]])
+
+
+def union_of_buckets(
+    const int[:, ::1] codes,     # IN (n, n_tables)
+    const int[:, ::1] starts,    # IN (n_tables, n_buckets + 1)
+    const int[:, ::1] ids,       # IN (n_tables, n_ids)
+    const Py_ssize_t[::1] hits,  # IN (n,), from count_hits without a cap
+    const Py_ssize_t[::1] place,  # IN (n,): where in `out` a query's ids go
+    int[::1] out,                # OUT (sum of hits,)
+    Py_ssize_t[::1] found,       # OUT (n,): distinct ids of each query
+    int n_threads,
+):
+    """Distinct ids in the buckets of each query, in order of table and id.
+
+    O(hits).
+    """
+    cdef:
+        Py_ssize_t n = codes.shape[0], i
+        Py_ssize_t capacity = set_capacity(largest(hits))
+        int* seen = NULL
+    with nogil, parallel(num_threads=n_threads):
+        seen = <int*> malloc(capacity * sizeof(int))
+        for i in prange(n, schedule="dynamic", chunksize=16):
+            if hits[i]:
+                found[i] = distinct(&codes[i, 0], starts, ids, hits[i], 0, hits[i],
+                                    seen, &out[place[i]])
+            else:
+                found[i] = 0
+        free(seen)
+
+
+def rank_hits(
+    const int[:, ::1] codes,     # IN (n, n_tables)
+    const int[:, ::1] starts,    # IN (n_tables, n_buckets + 1)
+    const int[:, ::1] ids,       # IN (n_tables, n_ids)
+    Py_ssize_t bucket_cap,       # ids looked at in each bucket
+    unsigned long long salt,     # says which, where a bucket holds more
+    const Py_ssize_t[::1] hits,  # IN (n,), from count_hits with this cap
+    const float[:, ::1] queries,  # IN (n, width)
+    const float[:, ::1] vectors,  # IN (n_ids, width)
+    const float[::1] offset,     # IN (n_ids,)
+    int[:, ::1] best,            # OUT (n, k)
+    float[:, ::1] scores,        # OUT (n, k)
+    Py_ssize_t[::1] found,       # OUT (n,): how many of the k places are filled
+    int n_threads,
+):
+    """Ids in the buckets of each query, the k of largest query . vector + offset first.
+
+    Everything depends on the query alone (and the salt), not on its neighbours.
+    O(hits width + hits k) for each query.
+    """
+    cdef:
+        Py_ssize_t n = codes.shape[0], width = queries.shape[1], k = best.shape[1]
+        Py_ssize_t most = largest(hits)
+        Py_ssize_t capacity = set_capacity(most)
+        Py_ssize_t i, n_distinct
+        int* seen = NULL
+        int* candidates = NULL
+    with nogil, parallel(num_threads=n_threads):
+        seen = <int*> malloc(capacity * sizeof(int))
+        candidates = <int*> malloc(max(most, 1) * sizeof(int))
+        for i in prange(n, schedule="dynamic", chunksize=16):
+            n_distinct = distinct(&codes[i, 0], starts, ids, bucket_cap, salt, hits[i],
+                                  seen, candidates)
+            found[i] = rank(candidates, n_distinct, &queries[i, 0], width, vectors, offset,
+                            &best[i, 0], &scores[i, 0], k)
+        free(seen)
+        free(candidates)
+
+
+cdef Py_ssize_t largest(const Py_ssize_t[::1] counts) noexcept nogil:
+    cdef Py_ssize_t i, most = 0
+    for i in range(counts.shape[0]):
+        most = max(most, counts[i])
+    return most
+
+
+cdef inline Py_ssize_t set_capacity(Py_ssize_t n) noexcept nogil:
+    """Places of an open-addressed set for n ids: a power of two, at most half full."""
+    cdef Py_ssize_t capacity = 16
+    while capacity < 2 * n:
+        capacity *= 2
+    return capacity
+
+
+cdef Py_ssize_t distinct(
+    const int* codes, const int[:, ::1] starts, const int[:, ::1] ids,
+    Py_ssize_t bucket_cap, unsigned long long salt, Py_ssize_t hits, int* seen, int* out,
+) noexcept nogil:
+    """Distinct ids of the query's buckets; returns how many.
+
+    Of a bucket with more than bucket_cap ids, a run of bucket_cap from a place that the
+    salt and the bucket choose: not always the first, or small ids would crowd out large.
+    """
+    cdef:
+        Py_ssize_t capacity = set_capacity(hits)
+        Py_ssize_t n_tables = starts.shape[0]
+        Py_ssize_t t, j, first, load, shift, n = 0
+    memset(seen, 255, capacity * sizeof(int))
+    for t in range(n_tables):
+        if codes[t] < 0:
+            continue
+        first = starts[t, codes[t]]
+        load = starts[t, codes[t] + 1] - first
+        shift = 0
+        if load > bucket_cap:
+            shift = below(salt + codes[t], t, load)
+        for j in range(min(load, bucket_cap)):
+            if add_to_set(seen, capacity, ids[t, first + (shift + j) % load]):
+                out[n] = ids[t, first + (shift + j) % load]
+                n += 1
+    return n
+
+
+cdef inline bint add_to_set(int* seen, Py_ssize_t capacity, int id) noexcept nogil:
+    """True if the id was not in the set yet."""
+    cdef Py_ssize_t place = <Py_ssize_t> (mix(id) & <unsigned long long> (capacity - 1))
+    while seen[place] >= 0:
+        if seen[place] == id:
+            return False
+        place = (place + 1) & (capacity - 1)
+    seen[place] = id
+    return True
+
+
+cdef Py_ssize_t rank(
+    const int* candidates, Py_ssize_t n, const float* query, Py_ssize_t width,
+    const float[:, ::1] vectors, const float[::1] offset,
+    int* best, float* scores, Py_ssize_t k,
+) noexcept nogil:
+    """The k candidates of largest query . vector + offset; returns how many there are."""
+    cdef Py_ssize_t i, held = 0
+    for i in range(min(n, READ_AHEAD)):
+        prefetch_row(&vectors[candidates[i], 0], width)
+    for i in range(n):
+        if i + READ_AHEAD < n:
+            prefetch_row(&vectors[candidates[i + READ_AHEAD], 0], width)
+        held = offer(candidates[i],
+                     ops.dot(query, &vectors[candidates[i], 0], width) + offset[candidates[i]],
+                     best, scores, held, k)
+    return held

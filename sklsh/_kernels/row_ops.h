@@ -1,0 +1,198 @@
+/* Row primitives, written once as plain loops.
+ *
+ * simd.h includes this file once per instruction set. Before each inclusion it
+ * defines SIMD(name), which appends the instruction set to a function's name, and
+ * LANES, the number of floats in one vector register.
+ *
+ * Rows are contiguous runs of n floats; nothing is assumed about their alignment.
+ */
+
+typedef float SIMD(vector) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef int32_t SIMD(mask) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+/* sum_i x[i] y[i] */
+static float SIMD(dot)(const float *x, const float *y, ptrdiff_t n)
+{
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (ptrdiff_t i = 0; i < n; i++)
+        sum += x[i] * y[i];
+    return sum;
+}
+
+/* y += a x */
+static void SIMD(axpy)(float a, const float *restrict x, float *restrict y, ptrdiff_t n)
+{
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
+/* ---- update rules: w -= step(g), with up to two slots of state per weight ---- */
+
+/* hyper = {rate} */
+static void SIMD(sgd)(float *restrict w, float *restrict slot1, float *restrict slot2,
+                      const float *restrict g, const float *restrict hyper, ptrdiff_t n)
+{
+    const float rate = hyper[0];
+    (void)slot1;
+    (void)slot2;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        w[i] -= rate * g[i];
+}
+
+/* Heavy ball. hyper = {rate, momentum}; slot1 = velocity */
+static void SIMD(momentum)(float *restrict w, float *restrict velocity, float *restrict slot2,
+                           const float *restrict g, const float *restrict hyper, ptrdiff_t n)
+{
+    const float rate = hyper[0], momentum = hyper[1];
+    (void)slot2;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++) {
+        velocity[i] = momentum * velocity[i] - rate * g[i];
+        w[i] += velocity[i];
+    }
+}
+
+/* hyper = {rate with the bias corrections in it, 1 - beta_1, 1 - beta_2, epsilon} */
+static void SIMD(adam)(float *restrict w, float *restrict m, float *restrict v,
+                       const float *restrict g, const float *restrict hyper, ptrdiff_t n)
+{
+    const float rate = hyper[0], gain1 = hyper[1], gain2 = hyper[2], epsilon = hyper[3];
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++) {
+        m[i] += gain1 * (g[i] - m[i]);
+        v[i] += gain2 * (g[i] * g[i] - v[i]);
+        w[i] -= rate * m[i] / (sqrtf(v[i]) + epsilon);
+    }
+}
+
+/* ---- losses over one row of logits ---- */
+
+/* e^x to 2 ulp for |x| < 87, clamped outside: 2^k times a polynomial in the rest */
+static inline float SIMD(exp)(float x)
+{
+    const float to_integer = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    float k, r, p;
+    uint32_t bits;
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    k = x * 1.44269504f + to_integer;
+    memcpy(&bits, &k, 4);
+    k -= to_integer;
+    r = x - k * 0.693145752f;
+    r = r - k * 1.42860677e-6f;
+    p = 1.0f / 720.0f;
+    p = p * r + 1.0f / 120.0f;
+    p = p * r + 1.0f / 24.0f;
+    p = p * r + 1.0f / 6.0f;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    bits = (bits << 23) + 0x3f800000u;
+    memcpy(&k, &bits, 4);
+    return p * k;
+}
+
+/* log(1 + u) for 0 <= u <= 1: the series of 2 atanh(u / (2 + u)) */
+static inline float SIMD(log1p)(float u)
+{
+    const float s = u / (2.0f + u), t = s * s;
+    float p = 1.0f / 13.0f;
+    p = p * t + 1.0f / 11.0f;
+    p = p * t + 1.0f / 9.0f;
+    p = p * t + 1.0f / 7.0f;
+    p = p * t + 1.0f / 5.0f;
+    p = p * t + 1.0f / 3.0f;
+    p = p * t + 1.0f;
+    return 2.0f * s * p;
+}
+
+/* z += offset; returns the largest. Compilers will not vectorise a maximum that NaN
+ * might enter, so the comparison is spelled out on whole registers. */
+static float SIMD(add_max)(float *restrict z, const float *restrict offset, ptrdiff_t n)
+{
+    float top[LANES];
+    SIMD(vector) largest = (SIMD(vector)){0.0f} - INFINITY;
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const SIMD(vector) x = *(const SIMD(vector) *)(z + i) +
+                               *(const SIMD(vector) *)(offset + i);
+        const SIMD(mask) above = x > largest;
+        *(SIMD(vector) *)(z + i) = x;
+        largest = (SIMD(vector))((above & (SIMD(mask))x) | (~above & (SIMD(mask))largest));
+    }
+    memcpy(top, &largest, sizeof top);
+    for (; i < n; i++) {
+        z[i] += offset[i];
+        top[0] = z[i] > top[0] ? z[i] : top[0];
+    }
+    for (int lane = 1; lane < LANES; lane++)
+        top[0] = top[lane] > top[0] ? top[lane] : top[0];
+    return top[0];
+}
+
+/* z <- softmax(z + offset); returns log sum exp(z + offset) */
+static float SIMD(softmax)(float *restrict z, const float *restrict offset, ptrdiff_t n)
+{
+    const float top = SIMD(add_max)(z, offset, n);
+    float sum = 0.0f, scale;
+#pragma omp simd reduction(+ : sum)
+    for (ptrdiff_t i = 0; i < n; i++) {
+        z[i] = SIMD(exp)(z[i] - top);
+        sum += z[i];
+    }
+    scale = 1.0f / sum;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        z[i] *= scale;
+    return top + logf(sum);
+}
+
+/* z <- weight * sigmoid(z + offset); returns sum weight * log(1 + exp(z + offset)) */
+static float SIMD(logistic)(float *restrict z, const float *restrict offset,
+                            const float *restrict weight, ptrdiff_t n)
+{
+    float loss = 0.0f;
+#pragma omp simd reduction(+ : loss)
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const float x = z[i] + offset[i];
+        const float tail = SIMD(exp)(x > 0.0f ? -x : x);
+        loss += weight[i] * ((x > 0.0f ? x : 0.0f) + SIMD(log1p)(tail));
+        z[i] = weight[i] * (x > 0.0f ? 1.0f : tail) / (1.0f + tail);
+    }
+    return loss;
+}
+
+/* ---- fast Walsh-Hadamard rotation of sixteen vectors side by side ---- */
+
+/* x : (width, 16), width a power of two; x <- H (sign * x), H unnormalised */
+static void SIMD(rotate16)(float *restrict x, const float *restrict sign, ptrdiff_t width)
+{
+    for (ptrdiff_t i = 0; i < width; i++) {
+#pragma omp simd
+        for (ptrdiff_t lane = 0; lane < 16; lane++)
+            x[16 * i + lane] *= sign[i];
+    }
+    for (ptrdiff_t half = 1; half < width; half *= 2) {
+        for (ptrdiff_t block = 0; block < width; block += 2 * half) {
+            float *restrict low = x + 16 * block;
+            float *restrict high = low + 16 * half;
+#pragma omp simd
+            for (ptrdiff_t i = 0; i < 16 * half; i++) {
+                const float a = low[i], b = high[i];
+                low[i] = a + b;
+                high[i] = a - b;
+            }
+        }
+    }
+}
+
+/* code[lane] gains bit `bit` where x[lane] is negative; x, code : (16,) */
+static void SIMD(sign_bits16)(const float *restrict x, int32_t *restrict code, int bit)
+{
+#pragma omp simd
+    for (ptrdiff_t lane = 0; lane < 16; lane++)
+        code[lane] |= (int32_t)(x[lane] < 0.0f) << bit;
+}

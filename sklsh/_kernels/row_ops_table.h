@@ -1,0 +1,39 @@
+/* What the kernels see of the row primitives: the table's type, and prefetching. */
+#ifndef SKLSH_ROW_OPS_TABLE_H
+#define SKLSH_ROW_OPS_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef void (*update_rule)(float *w, float *slot1, float *slot2, const float *g,
+                            const float *hyper, ptrdiff_t n);
+
+typedef struct {
+    const char *name;
+    float (*dot)(const float *x, const float *y, ptrdiff_t n);
+    void (*axpy)(float a, const float *x, float *y, ptrdiff_t n);
+    update_rule rules[3]; /* sgd, momentum, adam */
+    float (*add_max)(float *z, const float *offset, ptrdiff_t n);
+    float (*softmax)(float *z, const float *offset, ptrdiff_t n);
+    float (*logistic)(float *z, const float *offset, const float *weight, ptrdiff_t n);
+    void (*rotate16)(float *x, const float *sign, ptrdiff_t width);
+    void (*sign_bits16)(const float *x, int32_t *code, int bit);
+    void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const float *a, ptrdiff_t a_row,
+                    ptrdiff_t a_k, const float *b, ptrdiff_t b_k, float *c,
+                    ptrdiff_t c_row, int accumulate);
+} row_ops;
+
+/* Ask for the n floats at row ahead of their use. */
+static inline void prefetch_row(const float *row, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i += 16)
+        __builtin_prefetch(row + i, 0, 3);
+}
+
+static inline void prefetch_row_for_write(const float *row, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i += 16)
+        __builtin_prefetch(row + i, 1, 3);
+}
+
+#endif

@@ -1,0 +1,83 @@
+"""Memory: aligned arrays, how much is free, and refusals made before allocating."""
+
+import os
+
+import numpy as np
+
+LANES = 16  # floats in a cache line; every row of weights is padded to a multiple of it
+
+_CGROUP_LIMITS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+
+
+def padded(n):
+    """Round `n` up to whole cache lines of floats."""
+    return -(-n // LANES) * LANES
+
+
+def aligned_zeros(shape, dtype=np.float32):
+    """Zeros whose first element starts a cache line: gathered rows then touch fewer."""
+    dtype = np.dtype(dtype)
+    n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    buffer = np.zeros(n_bytes + 64, dtype=np.uint8)
+    start = -buffer.ctypes.data % 64
+    return buffer[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+def aligned_copy(array):
+    """Writable aligned copy of `array`."""
+    copy = aligned_zeros(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
+def available_bytes():
+    """Free memory in bytes, within the container's limit; None where it is unknown."""
+    candidates = []
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    candidates.append(int(line.split()[1]) * 1024)
+    except OSError:
+        try:
+            candidates.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"))
+        except (AttributeError, ValueError, OSError):
+            pass
+    for limit_file, usage_file in _CGROUP_LIMITS:
+        try:
+            with open(limit_file) as limit, open(usage_file) as usage:
+                candidates.append(int(limit.read()) - int(usage.read()))
+        except (OSError, ValueError):  # no such controller, or no limit ("max")
+            continue
+    return min(candidates) if candidates else None
+
+
+def require_bytes(n_bytes, what, instead=""):
+    """Raise MemoryError, naming the bytes, if `n_bytes` for `what` will not fit."""
+    available = available_bytes()
+    if available is not None and n_bytes > available:
+        raise MemoryError(
+            f"{what} would take {n_bytes:,} bytes, but {max(available, 0):,} bytes of "
+            f"memory are free.{' ' + instead if instead else ''}"
+        )
+
+
+class Scratch:
+    """Named buffers that grow and are used again, so that steps do not allocate."""
+
+    def __init__(self):
+        self._buffers = {}
+
+    def floats(self, name, *shape):
+        """Uninitialised aligned float32 array of `shape`, valid until the next call."""
+        n = int(np.prod(shape))
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.size < n:
+            buffer = self._buffers[name] = aligned_zeros(n + n // 4)
+        return buffer[:n].reshape(shape)

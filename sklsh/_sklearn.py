@@ -1,0 +1,73 @@
+"""Ground floor: scikit-learn's helpers, the private ones among them.
+
+No other module imports a private name of scikit-learn, so a change there is mended here.
+"""
+
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import joblib
+from sklearn.base import _fit_context as fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from sklsh._kernels._threads import max_threads
+
+__all__ = [
+    "CallbackSupportMixin",
+    "Interval",
+    "StrOptions",
+    "at_least",
+    "check_is_fitted",
+    "check_sample_weight",
+    "effective_n_threads",
+    "fit_context",
+    "unchanged_on_error",
+    "validate_data",
+]
+
+
+def at_least(low, kind=Integral):
+    """Constraint of a parameter: a number of `kind`, `low` or more."""
+    return Interval(kind, low, None, closed="left")
+
+
+def fraction(closed="left"):
+    """Constraint of a parameter: a real number between 0 and 1."""
+    return Interval(Real, 0, 1, closed=closed)
+
+
+def check_sample_weight(sample_weight, X, dtype):
+    """Weights of the rows of X: non-negative, not all zero, ones if None."""
+    return _check_sample_weight(
+        sample_weight, X, dtype=dtype, ensure_non_negative=True, allow_all_zero_weights=False
+    )
+
+
+def effective_n_threads(n_jobs):
+    """OpenMP threads that `n_jobs` asks for.
+
+    None means 1: no thread pool is started, so the process can still be forked. -1 means
+    all that OMP_NUM_THREADS, threadpoolctl and the container's CPU limit allow, -2 all
+    but one, and so on.
+    """
+    if max_threads() == 0 or n_jobs is None:
+        return 1
+    if n_jobs > 0:
+        return int(n_jobs)
+    return max(1, min(max_threads(), joblib.cpu_count()) + 1 + int(n_jobs))
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Put the estimator's attributes back as they were if the block raises."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        after = vars(estimator)
+        callbacks = {k: v for k, v in after.items() if "callback" in k}
+        after.clear()
+        after.update(before | callbacks)
+        raise

@@ -1,0 +1,108 @@
+"""Targets in, a CSR matrix of class ids out; and predictions back in the form they came."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+
+@dataclass
+class TargetFormat:
+    """How the targets of `fit` looked, so that predictions can look the same.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Sorted labels; column numbers if multilabel.
+
+    multilabel : bool
+        Whether targets are indicator matrices.
+
+    sparse : bool
+        Whether those were sparse.
+
+    dtype : numpy.dtype
+        Of the indicator matrix.
+    """
+
+    classes: np.ndarray
+    multilabel: bool
+    sparse: bool
+    dtype: np.dtype
+
+    @classmethod
+    def of(cls, y, classes=None):
+        """Format of the targets `y`, all labels of which are in `classes` if given."""
+        if is_indicator(y):
+            n_columns = y.shape[1]
+            if classes is not None and not np.array_equal(classes, np.arange(n_columns)):
+                raise ValueError(
+                    f"classes must be None or arange({n_columns}) for an indicator matrix y "
+                    f"with {n_columns} columns; got {np.asarray(classes)!r}."
+                )
+            return cls(np.arange(n_columns), True, sp.issparse(y), y.dtype)
+        labels = as_labels(y)
+        return cls(np.unique(labels if classes is None else classes), False, False, labels.dtype)
+
+    def encode(self, y):
+        """Class ids of each row as a CSR matrix of ones, (n_rows, n_classes) uint8."""
+        if is_indicator(y) != self.multilabel:
+            expected = "an indicator matrix" if self.multilabel else "one label a row"
+            raise ValueError(f"y must be {expected}, as in the first call to fit or partial_fit.")
+        n_classes = len(self.classes)
+        if self.multilabel:
+            if y.shape[1] != n_classes:
+                raise ValueError(f"y must have {n_classes} columns; got {y.shape[1]}.")
+            return indicator_rows(y)
+        labels = as_labels(y)
+        ids = np.clip(np.searchsorted(self.classes, labels), 0, n_classes - 1)
+        unknown = self.classes[ids] != labels
+        if unknown.any():
+            raise ValueError(
+                f"y holds labels that are not in classes: {np.unique(labels[unknown])[:5]!r}."
+            )
+        n = len(labels)
+        ones = np.ones(n, dtype=np.uint8)
+        return sp.csr_array((ones, ids.astype(np.int32), np.arange(n + 1)), shape=(n, n_classes))
+
+    def decode_indicator(self, rows):
+        """Indicator in the form of the fitted y, from a boolean CSR matrix."""
+        if self.sparse:
+            return sp.csr_matrix(rows.astype(self.dtype))
+        return rows.toarray().astype(self.dtype)
+
+
+def is_indicator(y):
+    """Whether y is a multilabel indicator; raises if it is no classification target."""
+    if sp.issparse(y):
+        return True
+    if y.ndim == 2 and y.shape[1] > 1:
+        if y.dtype.kind not in "biuf" or not np.isin(y, (0, 1)).all():
+            raise ValueError(
+                "y with several columns must be an indicator matrix of 0 and 1; got "
+                f"{type_of_target(y)} targets of dtype {y.dtype}."
+            )
+        return True
+    return False
+
+
+def as_labels(y):
+    """One label a row, as a one-dimensional array."""
+    labels = column_or_1d(y, warn=True)
+    check_classification_targets(labels)
+    return labels
+
+
+def indicator_rows(y):
+    """CSR matrix of the ones of an indicator matrix, sorted, without explicit zeros."""
+    rows = sp.csr_array(y)
+    rows.sum_duplicates()
+    if not np.isin(rows.data, (0, 1)).all():
+        raise ValueError("y must be an indicator matrix of 0 and 1; it holds other values.")
+    keep = rows.data != 0
+    kept = np.concatenate([[0], np.cumsum(keep)])
+    indices = rows.indices[keep].astype(np.int32)
+    ones = np.ones(len(indices), dtype=np.uint8)
+    return sp.csr_array((ones, indices, kept[rows.indptr]), shape=rows.shape)
