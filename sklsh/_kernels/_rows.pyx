@@ -8,13 +8,11 @@ from cython.parallel import parallel, prange
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from sklsh._kernels._simd cimport (
-    ops, prefetch_row, prefetch_row_for_write, update_rule
-)
+from sklsh._kernels._simd cimport ops, prefetch_row, update_rule
 
 cdef enum:
     READ_AHEAD = 16    # rows in flight when only read
-    WRITE_AHEAD = 6    # rows in flight when weights and two slots are rewritten
+    WRITE_AHEAD = 4    # rows in flight when weights and two slots are rewritten
     CHUNK = 64         # rows a thread takes at a time
 
 
@@ -55,14 +53,14 @@ def embed(
     cdef:
         Py_ssize_t n = indptr.shape[0] - 1, nnz = indices.shape[0], width = table.shape[1]
         Py_ssize_t n_chunks = (n + CHUNK - 1) // CHUNK
-        Py_ssize_t chunk, i, j
+        Py_ssize_t chunk, i, first
     for chunk in prange(n_chunks, num_threads=n_threads, schedule="dynamic", nogil=True):
         for i in range(chunk * CHUNK, min(n, (chunk + 1) * CHUNK)):
             memcpy(&out[i, 0], &bias[0], width * sizeof(float))
-            for j in range(indptr[i], indptr[i + 1]):
-                if j + READ_AHEAD < nnz:
-                    prefetch_row(&table[indices[j + READ_AHEAD], 0], width)
-                ops.axpy(values[j], &table[indices[j], 0], &out[i, 0], width)
+            first = indptr[i]
+            if first < indptr[i + 1]:
+                ops.sum_rows(&out[i, 0], width, &table[0, 0], &indices[first], &values[first],
+                             indptr[i + 1] - first, nnz - first)
 
 
 def transpose_batch(
@@ -123,11 +121,11 @@ cdef inline float* slot_row(float[:, ::1] slot, Py_ssize_t row) noexcept nogil:
 cdef inline void prefetch_state(
     float[:, ::1] weights, float[:, ::1] slot1, float[:, ::1] slot2, Py_ssize_t row
 ) noexcept nogil:
-    prefetch_row_for_write(&weights[row, 0], weights.shape[1])
+    prefetch_row(&weights[row, 0], weights.shape[1])
     if slot1.shape[0]:
-        prefetch_row_for_write(&slot1[row, 0], weights.shape[1])
+        prefetch_row(&slot1[row, 0], weights.shape[1])
     if slot2.shape[0]:
-        prefetch_row_for_write(&slot2[row, 0], weights.shape[1])
+        prefetch_row(&slot2[row, 0], weights.shape[1])
 
 
 def step_rows(
@@ -179,7 +177,7 @@ def step_embedding(
     cdef:
         Py_ssize_t n = features.shape[0], width = weights.shape[1]
         Py_ssize_t n_chunks = (n + CHUNK - 1) // CHUNK
-        Py_ssize_t chunk, i, j, f
+        Py_ssize_t chunk, i, f, first
         float* gradient = NULL
         update_rule update = ops.rules[rule]
     with nogil, parallel(num_threads=n_threads):
@@ -189,8 +187,9 @@ def step_embedding(
                 if i + WRITE_AHEAD < n:
                     prefetch_state(weights, slot1, slot2, features[i + WRITE_AHEAD])
                 memset(gradient, 0, width * sizeof(float))
-                for j in range(starts[i], starts[i + 1]):
-                    ops.axpy(values[j], &delta[rows[j], 0], gradient, width)
+                first = starts[i]
+                ops.sum_rows(gradient, width, &delta[0, 0], &rows[first], &values[first],
+                             starts[i + 1] - first, starts[i + 1] - first)
                 f = features[i]
                 update(&weights[f, 0], slot_row(slot1, f), slot_row(slot2, f),
                        gradient, &hyper[0], width)

@@ -9,7 +9,10 @@ cdef extern from "row_ops_table.h" nogil:
     ctypedef struct row_ops:
         const char* name
         float (*dot)(const float* x, const float* y, ptrdiff_t n) noexcept nogil
-        void (*axpy)(float a, const float* x, float* y, ptrdiff_t n) noexcept nogil
+        void (*sum_rows)(
+            float* out, ptrdiff_t width, const float* table, const int* rows,
+            const float* values, ptrdiff_t n, ptrdiff_t n_known
+        ) noexcept nogil
         update_rule rules[3]
         float (*add_max)(float* z, const float* offset, ptrdiff_t n) noexcept nogil
         float (*softmax)(float* z, const float* offset, ptrdiff_t n) noexcept nogil
@@ -26,7 +29,6 @@ cdef extern from "row_ops_table.h" nogil:
         ) noexcept nogil
 
     void prefetch_row(const float* row, ptrdiff_t n) noexcept nogil
-    void prefetch_row_for_write(const float* row, ptrdiff_t n) noexcept nogil
 
 
 cdef const row_ops* ops

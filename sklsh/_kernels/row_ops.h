@@ -28,6 +28,37 @@ static void SIMD(axpy)(float a, const float *restrict x, float *restrict y, ptrd
         y[i] += a * x[i];
 }
 
+/* out += sum_j values[j] table[rows[j]], j < n. The sum stays in registers, a block of
+ * columns at a time. Rows up to n_known are asked for ahead of their use: those past n
+ * are what the next call will sum. */
+static void SIMD(sum_rows)(float *restrict out, ptrdiff_t width, const float *restrict table,
+                           const int32_t *restrict rows, const float *restrict values,
+                           ptrdiff_t n, ptrdiff_t n_known)
+{
+    enum { VECTORS = 8, AHEAD = 16, BLOCK = VECTORS * LANES };
+    ptrdiff_t column = 0;
+    for (; column + BLOCK <= width; column += BLOCK) {
+        SIMD(vector) sum[VECTORS];
+        for (int v = 0; v < VECTORS; v++)
+            sum[v] = *(const SIMD(vector) *)(out + column + v * LANES);
+        for (ptrdiff_t j = 0; j < n; j++) {
+            const float *row = table + rows[j] * width + column;
+            const float value = values[j];
+            if (j + AHEAD < n_known)
+                prefetch_row(table + rows[j + AHEAD] * width + column, BLOCK);
+            for (int v = 0; v < VECTORS; v++)
+                sum[v] += value * *(const SIMD(vector) *)(row + v * LANES);
+        }
+        for (int v = 0; v < VECTORS; v++)
+            *(SIMD(vector) *)(out + column + v * LANES) = sum[v];
+    }
+    if (column < width) {
+        for (ptrdiff_t j = 0; j < n; j++)
+            SIMD(axpy)(values[j], table + rows[j] * width + column, out + column,
+                       width - column);
+    }
+}
+
 /* ---- update rules: w -= step(g), with up to two slots of state per weight ---- */
 
 /* hyper = {rate} */

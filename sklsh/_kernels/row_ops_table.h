@@ -11,7 +11,8 @@ typedef void (*update_rule)(float *w, float *slot1, float *slot2, const float *g
 typedef struct {
     const char *name;
     float (*dot)(const float *x, const float *y, ptrdiff_t n);
-    void (*axpy)(float a, const float *x, float *y, ptrdiff_t n);
+    void (*sum_rows)(float *out, ptrdiff_t width, const float *table, const int32_t *rows,
+                     const float *values, ptrdiff_t n, ptrdiff_t n_known);
     update_rule rules[3]; /* sgd, momentum, adam */
     float (*add_max)(float *z, const float *offset, ptrdiff_t n);
     float (*softmax)(float *z, const float *offset, ptrdiff_t n);
@@ -23,17 +24,12 @@ typedef struct {
                     ptrdiff_t c_row, int accumulate);
 } row_ops;
 
-/* Ask for the n floats at row ahead of their use. */
+/* Ask for the n floats at row ahead of their use, to be held in L2: L1 can wait for too
+ * few lines at once to keep several rows in flight. */
 static inline void prefetch_row(const float *row, ptrdiff_t n)
 {
     for (ptrdiff_t i = 0; i < n; i += 16)
-        __builtin_prefetch(row + i, 0, 3);
-}
-
-static inline void prefetch_row_for_write(const float *row, ptrdiff_t n)
-{
-    for (ptrdiff_t i = 0; i < n; i += 16)
-        __builtin_prefetch(row + i, 1, 3);
+        __builtin_prefetch(row + i, 0, 2);
 }
 
 #endif

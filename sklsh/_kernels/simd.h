@@ -13,7 +13,7 @@
 
 #define ROW_OPS_TABLE(label)                                                          \
     static const row_ops SIMD(ops) = {                                                \
-        label, SIMD(dot), SIMD(axpy), {SIMD(sgd), SIMD(momentum), SIMD(adam)},        \
+        label, SIMD(dot), SIMD(sum_rows), {SIMD(sgd), SIMD(momentum), SIMD(adam)},        \
         SIMD(add_max), SIMD(softmax), SIMD(logistic), SIMD(rotate16),                 \
         SIMD(sign_bits16), SIMD(product)};
 
