@@ -13,7 +13,6 @@ on the test rows after the epoch.
 import argparse
 import json
 import os
-import platform
 import time
 from pathlib import Path
 
@@ -23,8 +22,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 import scipy.sparse as sp
 import torch
+from results import facts
 
-import sklsh
 from sklsh._network import Network, as_batch
 from sklsh.metrics import precision_at_k
 from sklsh.negatives import LSH, Uniform
@@ -104,13 +103,13 @@ class Sklsh:
             n_features, n_classes, (args.hidden,), optimizer=Adam(),
             random_state=np.random.RandomState(args.seed),
         )  # fmt: skip
-        shared = (n_classes, args.negatives, "none", args.seed)
+        drawn = {"n_active": args.negatives, "seed": args.seed}
         if negatives == "uniform":
-            self.negatives = Uniform(*shared)
+            self.negatives = Uniform(n_classes, "none", **drawn)
         else:
             self.negatives = LSH(
-                *shared, width=args.hidden, n_bits="auto", n_tables=8, bucket_size=6,
-                rehash_every=50, rehash_growth=1.1,
+                n_classes, "none", **drawn, width=args.hidden, n_bits="auto", n_tables=8,
+                bucket_size=6, rehash_every=50, rehash_growth=1.1,
             )  # fmt: skip
 
     def step(self, X, Y, rate):
@@ -159,7 +158,8 @@ def main():
     X, Y = load_csr(args.data / "train.npz")
     X_test, Y_test = load_csr(args.data / "test.npz")
     results = []
-    for args.seed in range(args.seeds):
+    for seed in range(args.seeds):
+        args.seed = seed
         sizes = (X.shape[1], Y.shape[1], args)
         systems = [
             TorchSampledSoftmax(*sizes), Sklsh(*sizes, "uniform"), Sklsh(*sizes, "lsh")
@@ -176,17 +176,14 @@ def main():
             )  # fmt: skip
             print("  ".join(f"{k} {v}" for k, v in results[-1].items()), flush=True)
     if args.json:
-        facts = {
-            "command": f"python benchmarks/width.py --data DIR --seeds {args.seeds}",
-            "data": f"{X.shape[0]} rows, {X.shape[1]} features, {Y.shape[1]} labels",
+        command = f"python benchmarks/width.py --data DIR --seeds {args.seeds}"
+        setting = {
+            "data": f"{X.shape[0]:,} rows, {X.shape[1]:,} features, {Y.shape[1]:,} labels",
             "setting": f"hidden {args.hidden}, batch {args.batch}, {args.negatives} negatives, "
-            f"rate {args.rate} falling to 0, one epoch, one thread",
-            "versions": {"sklsh": sklsh.__version__, "torch": torch.__version__,
-                         "numpy": np.__version__, "python": platform.python_version()},
-            "instruction_set": sklsh._kernels._simd.level(),
-            "results": results,
-        }  # fmt: skip
-        args.json.write_text(json.dumps(facts, indent=1) + "\n")
+            f"rate {args.rate} falling to 0, one epoch, one thread, torch {torch.__version__}",
+        }
+        kept = facts(command) | setting | {"results": results}
+        args.json.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

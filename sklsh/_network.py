@@ -188,10 +188,10 @@ class Network:
     def _loss_gradient(self, delta, indptr, drawn, row_weight):
         """Turn logits into their gradient, in place; returns the loss."""
         loss = np.empty(len(delta))
-        offset = self.output.bias[drawn.ids]
+        offset = self.output.bias[drawn.ids] + drawn.shift
         if self.loss == "softmax":
             log_partition = np.empty(len(delta))
-            offset[drawn.n_exact :] += np.float32(np.log(drawn.tail_weight))
+            offset += np.log(drawn.weights)
             _losses.softmax_loss(
                 delta, offset, indptr, drawn.positions, row_weight,
                 loss, log_partition, self.n_threads,

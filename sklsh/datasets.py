@@ -55,7 +55,7 @@ class _Function(NamedTuple):
     calls: list
 
 
-def load_python_calls(*, subset="train", data_home=None, min_count=5, return_X_y=False):
+def load_python_calls(*, subset="train", data_home=None, min_count=2, return_X_y=False):
     """Load functions of installed Python packages, labelled with the functions they call.
 
     Tens of thousands of rows with thousands of long-tailed labels that need no download: they
@@ -70,7 +70,7 @@ def load_python_calls(*, subset="train", data_home=None, min_count=5, return_X_y
     data_home : str or path-like, default=None
         Folder under which to cache the data, in a subfolder `sklsh`; by default that of
         :func:`sklearn.datasets.get_data_home`. A warning tells if this fails.
-    min_count : int, default=5
+    min_count : int, default=2
         Number of training rows that a label must have to be kept.
     return_X_y : bool, default=False
         Whether to return `(data, target)` instead of a Bunch.

@@ -32,32 +32,31 @@ class Candidates:
     n_exact : int
         The first n_exact ids were chosen, the others drawn uniformly from the rest.
 
-    tail_weight : float
-        How many classes each of the others stands for; 1 without correction.
+    weights : ndarray of shape (n,), float32
+        How many classes each candidate stands for in the sum over classes.
+
+    shift : ndarray of shape (n,), float32
+        What is added to each logit while training.
     """
 
     ids: np.ndarray
     positions: np.ndarray
     n_exact: int
-    tail_weight: float
-
-    @property
-    def weights(self):
-        """How many classes each candidate stands for, (n,) float32."""
-        weights = np.ones(len(self.ids), dtype=np.float32)
-        weights[self.n_exact :] = self.tail_weight
-        return weights
+    weights: np.ndarray
+    shift: np.ndarray
 
 
 class Full:
     """All classes, every step: exact, at a cost that grows with their number."""
 
     def __init__(self, n_classes):
-        self.ids = np.arange(n_classes, dtype=np.int32)
+        self._ids = np.arange(n_classes, dtype=np.int32)
+        self._ones = np.ones(n_classes, dtype=np.float32)
+        self._zeros = np.zeros(n_classes, dtype=np.float32)
 
     def draw(self, hidden, labels, output):
         """All classes."""
-        return Candidates(self.ids, labels, len(self.ids), 1.0)
+        return Candidates(self._ids, labels, len(self._ids), self._ones, self._zeros)
 
     def refresh(self, output, ids):
         """Nothing to keep up to date."""
@@ -66,64 +65,89 @@ class Full:
 class InBatch:
     """The labels of the batch, and nothing else.
 
-    Classes are seen as negatives as often as they are labels, so what a softmax over them
-    learns is log p(y | x) - log p(y): popular classes rank lower than they should.
-
     Parameters
     ----------
     n_classes : int
         Number of classes.
+
+    correction : {"logq", "head_tail", "none"}
+        What makes up for the classes that are not looked at.
+
+        "logq" takes from each logit the log of the share of steps that look at its class.
+        A class rarely looked at is rarely told that it is wrong, so its logit comes out too
+        large by about that much; with the shift, what is learnt is free of it.
+        "head_tail" weighs a uniformly drawn class by how many it stands for: the softmax's
+        sum over all classes is then estimated without bias, whatever the exact part holds,
+        because the draw does not depend on the logits. "none" leaves logits as they come.
     """
 
-    def __init__(self, n_classes):
+    def __init__(self, n_classes, correction):
+        self.correction = correction
         self._position = np.zeros(n_classes, dtype=np.int32)
         self._ids = np.zeros(n_classes, dtype=np.int32)
+        self._n_draws = 0
+        self._exact_draws = np.zeros(n_classes, dtype=np.int32)
+        self._tail_share = 0.0  # summed over draws
 
     def draw(self, hidden, labels, output):
         """The batch's distinct labels."""
         positions, n = self._begin(labels)
-        return self._finish(positions, n, n, 1.0)
+        return self._finish(positions, n, n)
 
     def refresh(self, output, ids):
         """Nothing to keep up to date."""
 
     def _begin(self, labels):
+        self._n_draws += 1
         positions = np.empty(len(labels), dtype=np.int32)
         n = _candidates.take_labels(labels, self._position, self._ids, positions)
         return positions, n
 
-    def _finish(self, positions, n_exact, n, tail_weight):
-        return Candidates(self._ids[:n].copy(), positions, n_exact, tail_weight)
+    def _finish(self, positions, n_exact, n):
+        """Candidates ids[:n], of which the last n - n_exact were drawn uniformly."""
+        ids = self._ids[:n].copy()
+        weights = np.ones(n, dtype=np.float32)
+        shift = np.zeros(n, dtype=np.float32)
+        n_classes = len(self._position)
+        tail_share = (n - n_exact) / (n_classes - n_exact) if n > n_exact else 0.0
+        if self.correction == "head_tail" and n > n_exact:
+            weights[n_exact:] = 1 / tail_share
+        elif self.correction == "logq":
+            self._exact_draws[ids[:n_exact]] += 1
+            self._tail_share += tail_share
+            shift -= np.log(self._inclusion(ids))
+        return Candidates(ids, positions, n_exact, weights, shift)
+
+    def _inclusion(self, ids):
+        """Share of the draws so far in which each class was looked at.
+
+        The tail's part is known exactly, which matters for the many classes that are
+        rarely anything but tail.
+        """
+        exact = self._exact_draws[ids] / np.float32(self._n_draws)
+        tail = np.float32(max(self._tail_share / self._n_draws, 1 / len(self._position)))
+        return exact + (1 - exact) * tail
 
 
 class Uniform(InBatch):
     """The labels of the batch and a uniform draw from all other classes.
 
-    With the head-tail correction a drawn class counts for (C - n_exact) / n_drawn classes:
-    the softmax's sum over all C classes is then estimated without bias, whatever the
-    exact part holds, because the draw does not depend on the logits.
-
     Parameters
     ----------
-    n_classes : int
-        Number of classes.
+    n_classes, correction
+        As for :class:`InBatch`.
 
     n_active : int
         Classes drawn beside the batch's labels.
-
-    correction : {"head_tail", "none"}
-        Whether drawn classes stand for those that were not drawn.
 
     seed : int
         Seed of the draws.
     """
 
-    def __init__(self, n_classes, n_active, correction, seed):
-        super().__init__(n_classes)
+    def __init__(self, n_classes, correction, *, n_active, seed):
+        super().__init__(n_classes, correction)
         self.n_active = n_active
-        self.correction = correction
         self.seed = seed
-        self.n_drawn = 0  # batches so far: each has draws of its own
 
     def draw(self, hidden, labels, output):
         """Labels, then the uniform tail."""
@@ -135,18 +159,13 @@ class Uniform(InBatch):
         n = min(wanted, n_classes)
         if 4 * n > 3 * n_classes:  # nearly all anyway: then all, and the sum is exact
             n = n_classes
-        self.n_drawn += 1
-        seed = (self.seed << 32) + self.n_drawn
-        if n == n_classes:
             missing = np.ones(n_classes, dtype=bool)
             missing[self._ids[:n_exact]] = False
             self._ids[n_exact:] = np.flatnonzero(missing)
         else:
+            seed = (self.seed << 32) + self._n_draws
             _candidates.take_uniform(seed, self._position, self._ids, n_exact, n)
-        weight = 1.0
-        if self.correction == "head_tail" and n > n_exact:
-            weight = (n_classes - n_exact) / (n - n_exact)
-        return self._finish(positions, n_exact, n, weight)
+        return self._finish(positions, n_exact, n)
 
 
 class LSH(Uniform):
@@ -158,7 +177,7 @@ class LSH(Uniform):
 
     Parameters
     ----------
-    n_classes, n_active, correction, seed
+    n_classes, correction, n_active, seed
         As for :class:`Uniform`.
 
     width : int
@@ -197,10 +216,10 @@ class LSH(Uniform):
     """
 
     def __init__(
-        self, n_classes, n_active, correction, seed, *, width, n_bits, n_tables,
+        self, n_classes, correction, *, n_active, seed, width, n_bits, n_tables,
         bucket_size, rehash_every, rehash_growth, tail=0.25, n_threads=1,
     ):  # fmt: skip
-        super().__init__(n_classes, n_active, correction, seed)
+        super().__init__(n_classes, correction, n_active=n_active, seed=seed)
         self.n_bits = auto_n_bits(n_classes, bucket_size) if n_bits == "auto" else n_bits
         self.bucket_cap = math.ceil(bucket_size * 4 / 3)
         self.tail = tail
@@ -226,7 +245,7 @@ class LSH(Uniform):
             output.bias,
             k=self._depth(len(hidden)),
             bucket_cap=self.bucket_cap,
-            salt=self.n_drawn,
+            salt=self._n_draws,
             n_threads=self.n_threads,
         )
         n_exact = _candidates.take_ranked(
@@ -249,4 +268,4 @@ class LSH(Uniform):
 
     def _depth(self, n_batch):
         """Places in each row's ranking: several times its turn, as rows find the same."""
-        return int(np.clip(8 * self.n_active // n_batch, 16, 64))
+        return int(np.clip(4 * self.n_active // n_batch, 16, 64))

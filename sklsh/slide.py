@@ -46,13 +46,14 @@ class SLIDEClassifier(NetworkClassifier):
         hashing and re-ranked by their logit, with a uniform quarter; uniform draws only;
         nothing; all classes.
 
-    n_active : int, default=2000
+    n_active : int, default=1000
         Classes of a step beside the batch's labels.
 
-    correction : {"none", "head_tail"}, default="none"
-        "head_tail" weighs uniform draws by how many classes each stands for, which makes
-        the softmax's sum unbiased and its probabilities calibrated. "none" learns faster
-        and ranks rare classes higher.
+    correction : {"logq", "head_tail", "none"}, default="logq"
+        What makes up for the classes not looked at. "logq" takes from each logit the log
+        of the share of steps that look at its class, so that sampling does not favour
+        rare classes. "head_tail" weighs uniform draws by how many classes each stands
+        for, which makes the softmax's sum unbiased. "none" ranks rare classes higher.
 
     hash_family : {"simhash"}, default="simhash"
         Hash functions.
@@ -177,7 +178,7 @@ class SLIDEClassifier(NetworkClassifier):
         "active_set": [StrOptions({"batch", "full"})],
         "negatives": [StrOptions({"lsh", "uniform", "in_batch", "full"})],
         "n_active": [at_least(1)],
-        "correction": [StrOptions({"none", "head_tail"})],
+        "correction": [StrOptions({"logq", "head_tail", "none"})],
         "hash_family": [StrOptions({"simhash"})],
         "n_bits": [StrOptions({"auto"}), Interval(Integral, 1, MAX_BITS, closed="both")],
         "n_tables": [at_least(1)],
@@ -202,8 +203,8 @@ class SLIDEClassifier(NetworkClassifier):
         loss="auto",
         active_set="batch",
         negatives="lsh",
-        n_active=2000,
-        correction="none",
+        n_active=1000,
+        correction="logq",
         hash_family="simhash",
         n_bits="auto",
         n_tables=8,
@@ -266,14 +267,14 @@ class SLIDEClassifier(NetworkClassifier):
         if name == "full":
             return Full(n_classes)
         if name == "in_batch":
-            return InBatch(n_classes)
+            return InBatch(n_classes, self.correction)
+        drawn = {"n_active": self.n_active, "seed": seed}
         if name == "uniform":
-            return Uniform(n_classes, self.n_active, self.correction, seed)
+            return Uniform(n_classes, self.correction, **drawn)
         return LSH(
             n_classes,
-            self.n_active,
             self.correction,
-            seed,
+            **drawn,
             width=width,
             n_bits=self.n_bits,
             n_tables=self.n_tables,

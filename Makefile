@@ -1,0 +1,36 @@
+# make demo   train on real extreme multi-label data, with progress and a picture
+# make test   the tests, without the slow ones
+# Both set themselves up in .venv from Python 3.11 or later and a C compiler.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+KERNELS := $(wildcard sklsh/_kernels/*.pyx sklsh/_kernels/*.pxd sklsh/_kernels/*.h)
+
+.PHONY: demo test test-all lint clean
+
+demo: $(VENV)/demo
+	$(BIN)/python docs/examples/plot_python_calls.py
+
+test: $(VENV)/test
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: $(VENV)/test
+	$(BIN)/python -m pytest -q
+
+lint: export PATH := $(abspath $(BIN)):$(PATH)
+lint: $(VENV)/lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint sklsh
+	$(BIN)/codespell sklsh tests docs benchmarks README.md
+
+# One stamp for each set of extras; all are renewed when the build changes.
+$(VENV)/%: pyproject.toml setup.py $(KERNELS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo
+	find sklsh -name "*.so" -delete

@@ -1,0 +1,33 @@
+"""scikit-learn's own estimator checks, for every public estimator."""
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklsh import SLIDEClassifier
+from sklsh.lsh import LSHIndex, SimHash
+
+STOCHASTIC = "sample_weight is not equivalent to removing/repeating samples."
+
+
+def expected_failed_checks(estimator):
+    """Only what scikit-learn expects of its own stochastic estimators, in its words."""
+    if isinstance(estimator, SLIDEClassifier):
+        return {
+            "check_sample_weight_equivalence_on_dense_data": STOCHASTIC,
+            "check_sample_weight_equivalence_on_sparse_data": STOCHASTIC,
+        }
+    return {}
+
+
+@parametrize_with_checks(
+    [
+        SLIDEClassifier(),
+        SLIDEClassifier(loss="logistic"),
+        SLIDEClassifier(loss="softmax_logistic", hidden_layer_sizes=(32, 16)),
+        SimHash(),
+        LSHIndex(),
+    ],
+    expected_failed_checks=expected_failed_checks,
+    xfail_strict=True,
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
