@@ -4,6 +4,7 @@ A subclass holds the parameters and answers four questions: which loss, which ne
 how big a batch, how much dropout.
 """
 
+import copy
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from sklsh._network import Network, bytes_needed
 from sklsh._sklearn import (
     CallbackSupportMixin,
     check_is_fitted,
+    check_k,
     check_sample_weight,
     effective_n_threads,
     fit_context,
@@ -100,6 +102,7 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self : object
             Fitted estimator.
         """
+        self._validate_params()  # scikit-learn does so in the first call only
         with unchanged_on_error(self):
             resume = hasattr(self, "_network")
             X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
@@ -142,7 +145,7 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return Y
 
     def _create(self, n_features, Y):
-        n_classes, sizes = Y.shape[1], tuple(np.atleast_1d(self.hidden_layer_sizes))
+        n_classes, sizes = Y.shape[1], self._checked_sizes()
         optimizer = make_optimizer(self.optimizer)
         self._require_memory(n_features, sizes, n_classes, optimizer.n_slots)
         random_state = check_random_state(self.random_state)
@@ -161,6 +164,15 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             imagined = Y.nnz / Y.shape[0] / n_classes
             self._network.start_bias_at_prior((counts + imagined) / (Y.shape[0] + 1))
 
+    def _checked_sizes(self):
+        sizes = np.atleast_1d(self.hidden_layer_sizes)
+        if sizes.ndim != 1 or len(sizes) == 0 or sizes.dtype.kind not in "iu" or sizes.min() < 1:
+            raise ValueError(
+                "hidden_layer_sizes must be one or more integers of at least 1; "
+                f"got {self.hidden_layer_sizes!r}."
+            )
+        return tuple(sizes.tolist())
+
     def _require_memory(self, n_features, sizes, n_classes, n_slots):
         require_bytes(
             bytes_needed(n_features, sizes, n_classes, n_slots) + self._table_bytes(n_classes),
@@ -170,7 +182,7 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         )
 
     def _train(self, X, Y, weight, plan, on_epoch):
-        self._negatives.n_threads = self._n_threads
+        self._negatives.prepare(self._n_threads)
         train(self._network, self._negatives, X, Y, weight, plan, self._progress, on_epoch)
         self._network.release_buffers()
 
@@ -197,9 +209,13 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _reconstruction_attributes(self):
         """What an estimator needs to predict as if training had ended now."""
-        names = ["classes_", "n_features_in_", "feature_names_in_", "_format", "_progress"]
+        names = ["classes_", "n_features_in_", "feature_names_in_", "_format"]
         kept = {name: vars(self)[name] for name in names if name in vars(self)}
-        return kept | {"_network": self._network.frozen()}
+        return kept | {
+            "_network": self._network.frozen(),
+            "_negatives": copy.deepcopy(self._negatives),
+            "_progress": copy.deepcopy(self._progress),
+        }
 
     # ---- prediction ----
 
@@ -224,10 +240,7 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             Their logits.
         """
         X = self._checked(X)
-        if not 1 <= k <= len(self.classes_):
-            raise ValueError(
-                f"k must be between 1 and the number of classes, {len(self.classes_)}; got {k!r}."
-            )
+        check_k(k, len(self.classes_), "classes")
         ids, scores = self._threaded_network().top_k(X, k)
         return self.classes_[ids], scores
 
@@ -264,8 +277,8 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         under the logistic loss, their sigmoids divided by the row's sum. Multilabel under
         the logistic loss, the probability that the row has the label. Multilabel under the
         softmax, the probability that a label picked from the row's labels is this one; a
-        row sums to 1. Where classes were sampled without correction, logits are larger
-        than calibrated ones for rare classes, and so are probabilities.
+        row sums to 1. Where classes were sampled with correction="none", rare classes come
+        out too probable.
 
         Parameters
         ----------
@@ -285,8 +298,10 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         X = self._checked(X)
         logits = self._all_logits(X)
         if self._network.loss == "softmax":
-            return softmax(logits, axis=1)
-        probabilities = expit(logits)
+            for rows in self._blocks(X):
+                logits[rows] = softmax(logits[rows], axis=1)
+            return logits
+        probabilities = expit(logits, out=logits)
         if not self._format.multilabel:
             probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-30)
         return probabilities
@@ -306,7 +321,7 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        y : ndarray of shape (n_samples,) or {ndarray, csr_matrix} of shape \
+        y : ndarray of shape (n_samples,) or {ndarray, sparse matrix} of shape \
 (n_samples, n_classes)
             Labels, or an indicator matrix, sparse where that of fit was.
         """
@@ -315,7 +330,7 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             ids, _ = self._threaded_network().top_k(X, 1)
             return self.classes_[ids[:, 0]]
         shape = (X.shape[0], len(self.classes_))
-        if not self._format.sparse:
+        if self._format.container is None:
             self._require_dense(shape, self._format.dtype.itemsize)
         if self._network.loss == "logistic":
             blocks = [self._threaded_network().logits(X[rows]) > 0 for rows in self._blocks(X)]

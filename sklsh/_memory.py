@@ -36,6 +36,11 @@ def aligned_copy(array):
     return copy
 
 
+def writable(array):
+    """Return `array`, or a copy if it is read-only, as from a memory map."""
+    return array if array.flags.writeable else aligned_copy(array)
+
+
 def available_bytes():
     """Free memory in bytes, within the container's limit; None where it is unknown."""
     candidates = []

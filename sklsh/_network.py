@@ -69,6 +69,7 @@ class Network:
         self.optimizer = optimizer
         self.loss = "softmax"
         self.mean_log_partition = 0.0
+        self.log_partition_weight = 0.0
         self.embedding = Parameter(
             random_matrix(n_features, hidden_layer_sizes[0], EMBEDDING_SCALE, random_state),
             n_slots,
@@ -164,6 +165,8 @@ class Network:
         hidden = activations[-1]
 
         drawn = negatives.draw(hidden, Y.indices, self.output)
+        if len(drawn.ids) == 0:  # only labels are looked at, and the batch has none
+            return 0.0, 0
         rows = self._gather(drawn)
         delta = self._scratch.floats("delta", len(hidden), padded(len(drawn.ids)))
         _products.product_nt(hidden, rows, len(drawn.ids), delta, self.n_threads)
@@ -196,9 +199,7 @@ class Network:
                 delta, offset, indptr, drawn.positions, row_weight,
                 loss, log_partition, self.n_threads,
             )  # fmt: skip
-            self.mean_log_partition += (1 - LOG_PARTITION_MEMORY) * (
-                log_partition.mean() - self.mean_log_partition
-            )
+            self._note_log_partition(log_partition.mean())
         else:
             _losses.logistic_loss(
                 delta, offset, drawn.weights, indptr, drawn.positions, row_weight,
@@ -248,6 +249,13 @@ class Network:
 
     # ---- losses ----
 
+    def _note_log_partition(self, value):
+        """Running mean, in which the first values count in full."""
+        gain = 1 - LOG_PARTITION_MEMORY
+        self.log_partition_weight += gain * (1 - self.log_partition_weight)
+        share = gain / self.log_partition_weight
+        self.mean_log_partition += share * (value - self.mean_log_partition)
+
     def start_bias_at_prior(self, label_share):
         """Begin with each class's bias at the log-odds of its share of the rows."""
         share = np.clip(label_share, 1e-7, 1 - 1e-7)
@@ -287,8 +295,10 @@ class Network:
         return [*inner, self.output.bias]
 
     def frozen(self):
-        """Copy of the weights as they are now, which can predict but not go on training."""
-        return copy.deepcopy(self, {id(p): p.frozen() for p in self.parameters})
+        """Copy of the weights as they are now; its optimizer would begin anew."""
+        frozen = copy.deepcopy(self, {id(p): p.frozen() for p in self.parameters})
+        frozen.optimizer.t = 0
+        return frozen
 
     def release_buffers(self):
         """Give back what only training needs."""
@@ -298,7 +308,7 @@ class Network:
         """Get ready to train on, after `fit` or from a pickle or read-only memory map."""
         self._prepare(n_threads)
         for parameter in self.parameters:
-            parameter.make_trainable()
+            parameter.make_trainable(self.optimizer.n_slots)
 
     def __getstate__(self):
         return {k: v for k, v in vars(self).items() if k not in ("_scratch", "_slot")}

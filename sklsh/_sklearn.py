@@ -20,9 +20,11 @@ __all__ = [
     "StrOptions",
     "at_least",
     "check_is_fitted",
+    "check_k",
     "check_sample_weight",
     "effective_n_threads",
     "fit_context",
+    "fraction",
     "unchanged_on_error",
     "validate_data",
 ]
@@ -38,7 +40,15 @@ def fraction(closed="left"):
     return Interval(Real, 0, 1, closed=closed)
 
 
-def check_sample_weight(sample_weight, X, dtype):
+def check_k(k, most, what):
+    """Raise ValueError unless k is an integer between 1 and `most`, the number of `what`."""
+    if not isinstance(k, Integral) or isinstance(k, bool) or not 1 <= k <= most:
+        raise ValueError(
+            f"k must be an integer between 1 and the number of {what}, {most}; got {k!r}."
+        )
+
+
+def check_sample_weight(sample_weight, X, dtype=None):
     """Weights of the rows of X: non-negative, not all zero, ones if None."""
     return _check_sample_weight(
         sample_weight, X, dtype=dtype, ensure_non_negative=True, allow_all_zero_weights=False
@@ -52,6 +62,8 @@ def effective_n_threads(n_jobs):
     all that OMP_NUM_THREADS, threadpoolctl and the container's CPU limit allow, -2 all
     but one, and so on.
     """
+    if n_jobs == 0:
+        raise ValueError("n_jobs must be None, positive or negative; got 0. None means 1.")
     if max_threads() == 0 or n_jobs is None:
         return 1
     if n_jobs > 0:

@@ -1,11 +1,12 @@
 """Targets in, a CSR matrix of class ids out; and predictions back in the form they came."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 
 
 @dataclass
@@ -20,8 +21,8 @@ class TargetFormat:
     multilabel : bool
         Whether targets are indicator matrices.
 
-    sparse : bool
-        Whether those were sparse.
+    container : type or None
+        csr_array or csr_matrix where those were sparse.
 
     dtype : numpy.dtype
         Of the indicator matrix.
@@ -29,7 +30,7 @@ class TargetFormat:
 
     classes: np.ndarray
     multilabel: bool
-    sparse: bool
+    container: type | None
     dtype: np.dtype
 
     @classmethod
@@ -42,9 +43,16 @@ class TargetFormat:
                     f"classes must be None or arange({n_columns}) for an indicator matrix y "
                     f"with {n_columns} columns; got {np.asarray(classes)!r}."
                 )
-            return cls(np.arange(n_columns), True, sp.issparse(y), y.dtype)
+            container = None
+            if sp.issparse(y):
+                container = sp.csr_array if isinstance(y, sp.sparray) else sp.csr_matrix
+            return cls(np.arange(n_columns), True, container, y.dtype)
         labels = as_labels(y)
-        return cls(np.unique(labels if classes is None else classes), False, False, labels.dtype)
+        if classes is None:
+            classes = labels
+        elif np.ndim(classes) != 1 or len(classes) == 0:
+            raise ValueError(f"classes must be one-dimensional and not empty; got {classes!r}.")
+        return cls(np.unique(classes), False, None, labels.dtype)
 
     def encode(self, y):
         """Class ids of each row as a CSR matrix of ones, (n_rows, n_classes) uint8."""
@@ -57,7 +65,10 @@ class TargetFormat:
                 raise ValueError(f"y must have {n_classes} columns; got {y.shape[1]}.")
             return indicator_rows(y)
         labels = as_labels(y)
-        ids = np.clip(np.searchsorted(self.classes, labels), 0, n_classes - 1)
+        try:
+            ids = np.clip(np.searchsorted(self.classes, labels), 0, n_classes - 1)
+        except TypeError:  # strings among numbers or the other way round: all are unknown
+            ids = np.zeros(len(labels), dtype=np.intp)
         unknown = self.classes[ids] != labels
         if unknown.any():
             raise ValueError(
@@ -69,8 +80,8 @@ class TargetFormat:
 
     def decode_indicator(self, rows):
         """Indicator in the form of the fitted y, from a boolean CSR matrix."""
-        if self.sparse:
-            return sp.csr_matrix(rows.astype(self.dtype))
+        if self.container is not None:
+            return self.container(rows.astype(self.dtype))
         return rows.toarray().astype(self.dtype)
 
 
@@ -79,10 +90,10 @@ def is_indicator(y):
     if sp.issparse(y):
         return True
     if y.ndim == 2 and y.shape[1] > 1:
-        if y.dtype.kind not in "biuf" or not np.isin(y, (0, 1)).all():
+        if y.dtype.kind not in "biuf" or not ((y == 0) | (y == 1)).all():
             raise ValueError(
-                "y with several columns must be an indicator matrix of 0 and 1; got "
-                f"{type_of_target(y)} targets of dtype {y.dtype}."
+                "y with several columns must be an indicator matrix of 0 and 1; it holds "
+                f"other values, of dtype {y.dtype} (multioutput targets are not supported)."
             )
         return True
     return False
@@ -91,18 +102,23 @@ def is_indicator(y):
 def as_labels(y):
     """One label a row, as a one-dimensional array."""
     labels = column_or_1d(y, warn=True)
-    check_classification_targets(labels)
+    with warnings.catch_warnings():  # very many classes are what we are for
+        warnings.filterwarnings("ignore", "The number of unique classes")
+        check_classification_targets(labels)
     return labels
 
 
 def indicator_rows(y):
     """CSR matrix of the ones of an indicator matrix, sorted, without explicit zeros."""
     rows = sp.csr_array(y)
-    rows.sum_duplicates()
-    if not np.isin(rows.data, (0, 1)).all():
+    if not rows.has_canonical_format:
+        rows = rows.copy()  # y itself is not ours to sort
+        rows.sum_duplicates()
+    if not ((rows.data == 0) | (rows.data == 1)).all():
         raise ValueError("y must be an indicator matrix of 0 and 1; it holds other values.")
     keep = rows.data != 0
     kept = np.concatenate([[0], np.cumsum(keep)])
-    indices = rows.indices[keep].astype(np.int32)
+    index_type = np.int32 if kept[-1] <= np.iinfo(np.int32).max else np.int64
+    indices = rows.indices[keep].astype(index_type)
     ones = np.ones(len(indices), dtype=np.uint8)
-    return sp.csr_array((ones, indices, kept[rows.indptr]), shape=rows.shape)
+    return sp.csr_array((ones, indices, kept[rows.indptr].astype(index_type)), shape=rows.shape)

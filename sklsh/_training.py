@@ -91,7 +91,12 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
                 progress.n_active_sum += n_active
                 progress.n_steps += 1
                 step += 1
-            progress.loss_curve.append(loss / sample_weight.sum(dtype=np.float64))
+            if not np.isfinite(loss):
+                raise ValueError(
+                    f"Training diverged: the loss of epoch {epoch + 1} is not finite. "
+                    f"Lower learning_rate_init={plan.learning_rate} or scale the features."
+                )
+            progress.loss_curve.append(float(loss / sample_weight.sum(dtype=np.float64)))
             progress.n_epochs += 1
             progress.n_rows_sum += n
             progress.n_labels_sum += Y.nnz

@@ -8,14 +8,16 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 
 from sklsh._kernels import _simhash, _tables
-from sklsh._memory import aligned_zeros, padded, require_bytes
+from sklsh._memory import aligned_zeros, padded, require_bytes, writable
 from sklsh._sklearn import (
     Interval,
     StrOptions,
     at_least,
     check_is_fitted,
+    check_k,
     effective_n_threads,
     fit_context,
+    unchanged_on_error,
     validate_data,
 )
 
@@ -50,8 +52,10 @@ class SimHasher:
     def __init__(self, width, n_bits, n_tables, random_state):
         rotation = max(MIN_ROTATION, 1 << int(np.ceil(np.log2(max(width, 1)))))
         n_rotations = -(-n_bits * n_tables // rotation)
-        signs = random_state.randint(0, 2, size=(n_rotations, 2, rotation))
-        self.signs = (2 * signs - 1).astype(np.float32)
+        flips = random_state.randint(0, 2, size=(n_rotations, 2, rotation))
+        self.signs = (2 * flips - 1).astype(np.float32)
+        # Uneven magnitudes: the projections of a sparse vector would else often be zero.
+        self.signs[:, 1] *= random_state.uniform(0.75, 1.25, size=(n_rotations, rotation))
         self.width = width
         self.n_bits = n_bits
         self.n_tables = n_tables
@@ -75,9 +79,23 @@ class HashTables:
     """
 
     def __init__(self, n_items, n_bits, n_tables):
+        self.n_bits = n_bits
         self.codes = np.full((n_items, n_tables), -1, dtype=np.int32)
-        self.starts = np.zeros((n_tables, (1 << n_bits) + 1), dtype=np.int32)
+        self._allocate()
+
+    def _allocate(self):
+        n_items, n_tables = self.codes.shape
+        self.starts = np.zeros((n_tables, (1 << self.n_bits) + 1), dtype=np.int32)
         self.ids = np.zeros((n_tables, n_items), dtype=np.int32)
+
+    def __getstate__(self):
+        return {"n_bits": self.n_bits, "codes": self.codes}  # the tables follow from them
+
+    def __setstate__(self, state):
+        self.n_bits = state["n_bits"]
+        self.codes = writable(state["codes"])
+        self._allocate()
+        _tables.build_tables(self.codes, self.starts, self.ids, 1)
 
     @staticmethod
     def bytes_needed(n_items, n_bits, n_tables):
@@ -374,6 +392,10 @@ class LSHIndex(BaseEstimator):
         MemoryError
             If dense rows and tables would not fit; says how many bytes they take.
         """
+        with unchanged_on_error(self):
+            return self._fit(X)
+
+    def _fit(self, X):
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32)
         n, width = X.shape
         n_bits = auto_n_bits(n, self.bucket_size) if self.n_bits == "auto" else self.n_bits
@@ -442,8 +464,7 @@ class LSHIndex(BaseEstimator):
             Their similarity; -inf where the id is -1.
         """
         queries, codes = self._hashed_queries(X)
-        if not 1 <= k <= len(self._vectors):
-            raise ValueError(f"k must be between 1 and {len(self._vectors)}; got {k!r}.")
+        check_k(k, len(self._vectors), "items")
         no_offset = np.zeros(len(self._vectors), dtype=np.float32)
         ids, scores, found = self._tables.best(
             codes, queries, self._vectors, no_offset, k, n_threads=self._n_threads

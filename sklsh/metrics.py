@@ -1,8 +1,12 @@
 """Metrics of ranked label predictions."""
 
+import sys
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.pipeline import Pipeline
+
+from sklsh._sklearn import check_k, check_sample_weight
 
 __all__ = ["precision_at_k", "precision_at_k_scorer"]
 
@@ -57,10 +61,9 @@ def precision_at_k(y_true, labels, *, k=1, sample_weight=None):
         raise ValueError(f"labels must have {n} rows, as y_true; got {len(labels)}.")
     if n == 0:
         raise ValueError("y_true must have at least one row.")
-    if not 1 <= k <= labels.shape[1]:
-        raise ValueError(
-            f"k must be between 1 and the {labels.shape[1]} columns of labels; got {k!r}."
-        )
+    check_k(k, labels.shape[1], "columns of labels")
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(sample_weight, y_true)
     labels = labels[:, :k]
     if labels.min() < 0 or labels.max() >= n_classes:
         raise ValueError(f"labels must lie in [0, {n_classes}), the columns of y_true.")
@@ -79,12 +82,15 @@ class _PrecisionAtK:
         labels, _ = _predict_top_k(estimator, X, self.k)
         return precision_at_k(y, labels, k=self.k, sample_weight=sample_weight)
 
+    def _accept_sample_weight(self):  # asked by scikit-learn where scorers come in a dict
+        return True
+
     def __repr__(self):
         return f"precision_at_k_scorer(k={self.k})"
 
 
 def precision_at_k_scorer(k=1):
-    """Scorer for `GridSearchCV`, `cross_val_score` and the like.
+    """Scorer for `GridSearchCV`, `ScoringMonitor` and the like.
 
     Parameters
     ----------
@@ -103,8 +109,7 @@ def precision_at_k_scorer(k=1):
     >>> precision_at_k_scorer(k=5)
     precision_at_k_scorer(k=5)
     """
-    if k < 1:
-        raise ValueError(f"k must be at least 1; got {k!r}.")
+    check_k(k, sys.maxsize, "labels ranked")
     return _PrecisionAtK(k)
 
 
@@ -112,7 +117,8 @@ def _predict_top_k(estimator, X, k):
     if hasattr(estimator, "predict_top_k"):
         return estimator.predict_top_k(X, k)
     if isinstance(estimator, Pipeline):
-        return _predict_top_k(estimator[-1], estimator[:-1].transform(X), k)
+        X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        return _predict_top_k(estimator[-1], X, k)
     if hasattr(estimator, "best_estimator_"):
         return _predict_top_k(estimator.best_estimator_, X, k)
     raise TypeError(f"{type(estimator).__name__} has no method predict_top_k.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklsh._kernels import _candidates
+from sklsh._memory import writable
 from sklsh.lsh import HashTables, SimHasher, auto_n_bits
 
 __all__ = ["Candidates", "Full", "InBatch", "LSH", "Uniform"]
@@ -54,6 +55,9 @@ class Full:
         self._ones = np.ones(n_classes, dtype=np.float32)
         self._zeros = np.zeros(n_classes, dtype=np.float32)
 
+    def prepare(self, n_threads):
+        """Nothing to set up."""
+
     def draw(self, hidden, labels, output):
         """All classes."""
         return Candidates(self._ids, labels, len(self._ids), self._ones, self._zeros)
@@ -82,12 +86,22 @@ class InBatch:
     """
 
     def __init__(self, n_classes, correction):
+        self.n_classes = n_classes
         self.correction = correction
-        self._position = np.zeros(n_classes, dtype=np.int32)
-        self._ids = np.zeros(n_classes, dtype=np.int32)
+        self.n_threads = 1
+        self._position = None
+        self._ids = None
         self._n_draws = 0
         self._exact_draws = np.zeros(n_classes, dtype=np.int32)
         self._tail_share = 0.0  # summed over draws
+
+    def prepare(self, n_threads):
+        """Set up what is needed to draw and is no part of the model."""
+        self.n_threads = n_threads
+        if self._position is None:
+            self._position = np.zeros(self.n_classes, dtype=np.int32)
+            self._ids = np.zeros(self.n_classes, dtype=np.int32)
+        self._exact_draws = writable(self._exact_draws)
 
     def draw(self, hidden, labels, output):
         """The batch's distinct labels."""
@@ -98,6 +112,8 @@ class InBatch:
         """Nothing to keep up to date."""
 
     def _begin(self, labels):
+        if self._position is None:
+            self.prepare(self.n_threads)
         self._n_draws += 1
         positions = np.empty(len(labels), dtype=np.int32)
         n = _candidates.take_labels(labels, self._position, self._ids, positions)
@@ -108,8 +124,7 @@ class InBatch:
         ids = self._ids[:n].copy()
         weights = np.ones(n, dtype=np.float32)
         shift = np.zeros(n, dtype=np.float32)
-        n_classes = len(self._position)
-        tail_share = (n - n_exact) / (n_classes - n_exact) if n > n_exact else 0.0
+        tail_share = (n - n_exact) / (self.n_classes - n_exact) if n > n_exact else 0.0
         if self.correction == "head_tail" and n > n_exact:
             weights[n_exact:] = 1 / tail_share
         elif self.correction == "logq":
@@ -125,8 +140,11 @@ class InBatch:
         rarely anything but tail.
         """
         exact = self._exact_draws[ids] / np.float32(self._n_draws)
-        tail = np.float32(max(self._tail_share / self._n_draws, 1 / len(self._position)))
+        tail = np.float32(max(self._tail_share / self._n_draws, 1 / self.n_classes))
         return exact + (1 - exact) * tail
+
+    def __getstate__(self):
+        return vars(self) | {"_position": None, "_ids": None}
 
 
 class Uniform(InBatch):
@@ -155,7 +173,7 @@ class Uniform(InBatch):
         return self._with_tail(positions, n_labels, n_labels + self.n_active)
 
     def _with_tail(self, positions, n_exact, wanted):
-        n_classes = len(self._position)
+        n_classes = self.n_classes
         n = min(wanted, n_classes)
         if 4 * n > 3 * n_classes:  # nearly all anyway: then all, and the sum is exact
             n = n_classes
@@ -201,9 +219,6 @@ class LSH(Uniform):
     tail : float, default=0.25
         Share of `n_active` drawn uniformly.
 
-    n_threads : int, default=1
-        OpenMP threads.
-
     Attributes
     ----------
     tables : HashTables
@@ -217,13 +232,12 @@ class LSH(Uniform):
 
     def __init__(
         self, n_classes, correction, *, n_active, seed, width, n_bits, n_tables,
-        bucket_size, rehash_every, rehash_growth, tail=0.25, n_threads=1,
+        bucket_size, rehash_every, rehash_growth, tail=0.25,
     ):  # fmt: skip
         super().__init__(n_classes, correction, n_active=n_active, seed=seed)
         self.n_bits = auto_n_bits(n_classes, bucket_size) if n_bits == "auto" else n_bits
         self.bucket_cap = math.ceil(bucket_size * 4 / 3)
         self.tail = tail
-        self.n_threads = n_threads
         self.period = rehash_every
         self.rehash_growth = rehash_growth
         self.hasher = SimHasher(width, self.n_bits, n_tables, np.random.RandomState(seed))
@@ -231,11 +245,16 @@ class LSH(Uniform):
         self._changed = np.ones(n_classes, dtype=bool)
         self._batches_left = 0
 
+    def prepare(self, n_threads):
+        """Set up what is needed to draw and is no part of the model."""
+        super().prepare(n_threads)
+        self._changed = writable(self._changed)
+
     def draw(self, hidden, labels, output):
         """Labels, then re-ranked hits, then the uniform tail."""
+        positions, n_labels = self._begin(labels)
         if self._batches_left <= 0:
             self._rehash(output)
-        positions, n_labels = self._begin(labels)
         wanted = n_labels + self.n_active
         n_head = n_labels + round((1 - self.tail) * self.n_active)
         best, _, found = self.tables.best(
@@ -249,7 +268,7 @@ class LSH(Uniform):
             n_threads=self.n_threads,
         )
         n_exact = _candidates.take_ranked(
-            best, found, self._position, self._ids, n_labels, min(n_head, len(self._position))
+            best, found, self._position, self._ids, n_labels, min(n_head, self.n_classes)
         )
         return self._with_tail(positions, n_exact, wanted)
 

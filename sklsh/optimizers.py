@@ -8,11 +8,12 @@ Rows without a gradient are neither read nor written: their moments stay as they
 
 import copy
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 
 from sklsh._kernels import _rows
-from sklsh._memory import aligned_copy, aligned_zeros
+from sklsh._memory import aligned_copy, aligned_zeros, writable
 
 __all__ = ["Adam", "Momentum", "Optimizer", "Parameter", "SGD", "make_optimizer"]
 
@@ -37,12 +38,15 @@ class Parameter:
             for i in range(2)
         )
 
-    def make_trainable(self):
-        """Copy what cannot be written in place, such as a read-only memory map."""
-        if not self.weights.flags.writeable:
-            self.weights = aligned_copy(self.weights)
-        if not all(slot.flags.writeable for slot in self.slots):
-            self.slots = tuple(aligned_copy(slot) for slot in self.slots)
+    def make_trainable(self, n_slots):
+        """Copy what cannot be written in place, such as a read-only memory map.
+
+        State that is not there, as in a frozen copy, starts at zero.
+        """
+        if any(len(slot) == 0 for slot in self.slots[:n_slots]):
+            self.slots = Parameter(self.weights, n_slots).slots
+        self.weights = writable(self.weights)
+        self.slots = tuple(writable(slot) for slot in self.slots)
 
     def frozen(self):
         """Copy of the weights, without state."""
@@ -54,7 +58,7 @@ class Parameter:
         return sum(slot.nbytes for slot in self.slots)
 
 
-class Optimizer:
+class Optimizer(ABC):
     """Base of the optimizers: keeps the step count and calls the kernels.
 
     A subclass names the kernels' update `rule`, how many `n_slots` of state it keeps for
@@ -117,8 +121,9 @@ class Optimizer:
             *columns, delta, n_threads,
         )  # fmt: skip
 
+    @abstractmethod
     def _numbers(self, learning_rate):
-        raise NotImplementedError
+        """The rule's hyper numbers for this step."""
 
     def __repr__(self):
         settings = {k: v for k, v in vars(self).items() if k != "t" and k[0] != "_"}

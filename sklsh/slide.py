@@ -94,7 +94,8 @@ class SLIDEClassifier(NetworkClassifier):
         Epochs.
 
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights it finds.
+        Whether `fit` goes on from the weights it finds, with the network, optimizer and
+        sampler of the first call; only the schedule starts again.
 
     verbose : bool, default=False
         Whether to print each epoch's loss. See `set_callbacks` for progress bars.

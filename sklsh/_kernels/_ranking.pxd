@@ -3,6 +3,9 @@ smaller id. Meant for the few dozen places of a top-k."""
 
 
 cdef inline bint outranks(float score, int id, float other, int other_id) noexcept nogil:
+    """Whether (score, id) stands before (other, other_id); NaN stands behind all numbers."""
+    if score != score or other != other:
+        return score == score or (other != other and id < other_id)
     return score > other or (score == other and id < other_id)
 
 

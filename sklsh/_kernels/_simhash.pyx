@@ -20,7 +20,7 @@ def simhash(
     const float[:, ::1] vectors,  # IN (n_vectors, >= width)
     Py_ssize_t width,
     const int[::1] rows,         # IN (n,): which vectors to hash
-    const float[:, :, ::1] signs,  # IN (n_rotations, 2, padded), +1 or -1
+    const float[:, :, ::1] signs,  # IN (n_rotations, 2, padded), random
     int n_bits,
     int[:, ::1] codes,           # OUT (n, n_tables)
     int n_threads,

@@ -185,7 +185,7 @@ cdef Py_ssize_t distinct(
         load = starts[t, codes[t] + 1] - first
         shift = 0
         if load > bucket_cap:
-            shift = below(salt + codes[t], t, load)
+            shift = below(mix(salt) + codes[t], t, load)
         for j in range(min(load, bucket_cap)):
             if add_to_set(seen, capacity, ids[t, first + (shift + j) % load]):
                 out[n] = ids[t, first + (shift + j) % load]
