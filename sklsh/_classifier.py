@@ -1,4 +1,4 @@
-"""What all classifiers on the shared network do alike: fit, predict, fitted attributes.
+"""What all classifiers on the shared network do alike: training and fitted attributes.
 
 A subclass holds the parameters and answers four questions: which loss, which negatives,
 how big a batch, how much dropout.
@@ -10,16 +10,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import expit, log_expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state
 
-from sklsh._memory import padded, require_bytes
+from sklsh._memory import require_bytes
 from sklsh._network import Network, bytes_needed
+from sklsh._prediction import NetworkPredictions
 from sklsh._sklearn import (
     CallbackSupportMixin,
     check_is_fitted,
-    check_k,
     check_sample_weight,
     effective_n_threads,
     fit_context,
@@ -30,10 +29,8 @@ from sklsh._targets import TargetFormat
 from sklsh._training import Plan, Progress, train
 from sklsh.optimizers import make_optimizer
 
-BLOCK_BYTES = 1 << 26  # of logits held at once where all classes are scored
 
-
-class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Base of the classifiers that train :class:`sklsh._network.Network`."""
 
     # ---- training ----
@@ -68,7 +65,7 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         with unchanged_on_error(self):
             resume = self.warm_start and hasattr(self, "_network")
             X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
-            Y = self._start(X, y, resume=resume)
+            Y = self._start(X, y, weight, resume=resume)
             plan = Plan(
                 n_epochs=self.max_iter,
                 batch_size=min(self._rows_per_step(X.shape[0]), X.shape[0]),
@@ -106,7 +103,7 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         with unchanged_on_error(self):
             resume = hasattr(self, "_network")
             X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
-            Y = self._start(X, y, classes, resume=resume, partial=True)
+            Y = self._start(X, y, weight, classes, resume=resume, partial=True)
             plan = Plan(
                 n_epochs=1,
                 batch_size=min(self._rows_per_step(X.shape[0]), X.shape[0]),
@@ -125,7 +122,7 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             X = sp.csr_array(X)
         return X, y, check_sample_weight(sample_weight, X, np.float32)
 
-    def _start(self, X, y, classes=None, *, resume, partial=False):
+    def _start(self, X, y, weight, classes=None, *, resume, partial=False):
         """Targets as CSR; a fresh network unless the old one goes on."""
         if resume:
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
@@ -139,12 +136,12 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             Y = target_format.encode(y)
             self._format, self.classes_ = target_format, target_format.classes
-            self._create(X.shape[1], Y)
+            self._create(X.shape[1], Y, weight)
         self._n_threads = effective_n_threads(self.n_jobs)
         self._network.make_trainable(self._n_threads)
         return Y
 
-    def _create(self, n_features, Y):
+    def _create(self, n_features, Y, weight):
         n_classes, sizes = Y.shape[1], self._checked_sizes()
         optimizer = make_optimizer(self.optimizer)
         self._require_memory(n_features, sizes, n_classes, optimizer.n_slots)
@@ -159,10 +156,7 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self._progress = Progress(np.random.default_rng(seed))
         self._network.loss = self._first_loss()
         if self._network.loss == "logistic":
-            # one imagined row that shares its labels among all classes keeps logs finite
-            counts = np.bincount(Y.indices, minlength=n_classes)
-            imagined = Y.nnz / Y.shape[0] / n_classes
-            self._network.start_bias_at_prior((counts + imagined) / (Y.shape[0] + 1))
+            self._network.start_bias_at_prior(label_share(Y, weight))
 
     def _checked_sizes(self):
         sizes = np.atleast_1d(self.hidden_layer_sizes)
@@ -217,166 +211,7 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             "_progress": copy.deepcopy(self._progress),
         }
 
-    # ---- prediction ----
-
-    def predict_top_k(self, X, k=5):
-        """The k classes with the largest logits, exactly, without an n x C array.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        k : int, default=5
-            Classes wanted for each row.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples, k)
-            Labels, best first: entries of `classes_`, so column numbers if multilabel.
-            Ties go to the smaller class.
-
-        scores : ndarray of shape (n_samples, k), float32
-            Their logits.
-        """
-        X = self._checked(X)
-        check_k(k, len(self.classes_), "classes")
-        ids, scores = self._threaded_network().top_k(X, k)
-        return self.classes_[ids], scores
-
-    def decision_function(self, X):
-        """Logits of all classes.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        logits : ndarray of shape (n_samples, n_classes) or (n_samples,), float32
-            For two classes and one label a row, the log-odds of the second.
-
-        Raises
-        ------
-        MemoryError
-            If the array would not fit; `predict_top_k` needs none of its size.
-        """
-        X = self._checked(X)
-        logits = self._all_logits(X)
-        if self._is_binary:
-            if self._network.loss == "logistic":
-                logits = log_expit(logits)
-            return logits[:, 1] - logits[:, 0]
-        return logits
-
-    def predict_proba(self, X):
-        """Probabilities of all classes.
-
-        With one label a row, the probability of each class: the softmax of the logits or,
-        under the logistic loss, their sigmoids divided by the row's sum. Multilabel under
-        the logistic loss, the probability that the row has the label. Multilabel under the
-        softmax, the probability that a label picked from the row's labels is this one; a
-        row sums to 1. Where classes were sampled with correction="none", rare classes come
-        out too probable.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes), float32
-            In the order of `classes_`.
-
-        Raises
-        ------
-        MemoryError
-            If the array would not fit; `predict_top_k` needs none of its size.
-        """
-        X = self._checked(X)
-        logits = self._all_logits(X)
-        if self._network.loss == "softmax":
-            for rows in self._blocks(X):
-                logits[rows] = softmax(logits[rows], axis=1)
-            return logits
-        probabilities = expit(logits, out=logits)
-        if not self._format.multilabel:
-            probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-30)
-        return probabilities
-
-    def predict(self, X):
-        """Predicted labels, in the form of the y seen in fit.
-
-        With one label a row, the class of the largest logit. Multilabel under the logistic
-        loss, the labels whose logit is positive (probability over one half); under the
-        softmax, the n best labels of each row, n the mean number of labels in training,
-        rounded, at least 1.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or {ndarray, sparse matrix} of shape \
-(n_samples, n_classes)
-            Labels, or an indicator matrix, sparse where that of fit was.
-        """
-        X = self._checked(X)
-        if not self._format.multilabel:
-            ids, _ = self._threaded_network().top_k(X, 1)
-            return self.classes_[ids[:, 0]]
-        shape = (X.shape[0], len(self.classes_))
-        if self._format.container is None:
-            self._require_dense(shape, self._format.dtype.itemsize)
-        if self._network.loss == "logistic":
-            blocks = [self._threaded_network().logits(X[rows]) > 0 for rows in self._blocks(X)]
-            labels = sp.vstack([sp.csr_array(block) for block in blocks], format="csr")
-        else:
-            k = min(max(1, round(self._progress.labels_per_row)), shape[1])
-            ids, _ = self._threaded_network().top_k(X, k)
-            indptr = np.arange(0, ids.size + 1, k)
-            labels = sp.csr_array((np.ones(ids.size, dtype=bool), ids.ravel(), indptr), shape)
-            labels.sort_indices()
-        return self._format.decode_indicator(labels)
-
-    def _checked(self, X):
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
-        return sp.csr_array(X) if sp.issparse(X) else X
-
-    def _threaded_network(self):
-        self._network.n_threads = effective_n_threads(self.n_jobs)
-        return self._network
-
-    def _blocks(self, X):
-        """Slices of rows whose logits take about BLOCK_BYTES."""
-        rows = max(1, BLOCK_BYTES // (4 * padded(len(self.classes_))))
-        return gen_batches(X.shape[0], rows)
-
-    def _all_logits(self, X):
-        shape = (X.shape[0], len(self.classes_))
-        self._require_dense(shape, 4)
-        logits = np.empty(shape, dtype=np.float32)
-        for rows in self._blocks(X):
-            logits[rows] = self._threaded_network().logits(X[rows])
-        return logits
-
-    def _require_dense(self, shape, itemsize):
-        require_bytes(
-            shape[0] * shape[1] * itemsize,
-            f"A dense result of {shape[0]:,} rows by {shape[1]:,} classes",
-            "predict_top_k(X, k) needs no array of that size; or pass fewer rows.",
-        )
-
     # ---- fitted attributes ----
-
-    @property
-    def _is_binary(self):
-        return not self._format.multilabel and len(self.classes_) == 2
 
     @property
     def coefs_(self):
@@ -422,6 +257,17 @@ class NetworkClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def label_share(Y, weight):
+    """Weighted share of the rows that have each label.
+
+    One imagined row shares its labels among all classes, so that no share is zero.
+    """
+    n, n_classes = Y.shape
+    weight = weight / weight.mean()
+    counts = np.bincount(Y.indices, np.repeat(weight, np.diff(Y.indptr)), minlength=n_classes)
+    return (counts + Y.nnz / n / n_classes) / (n + 1)
 
 
 @contextmanager

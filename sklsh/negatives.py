@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklsh._hashing import HashTables, SimHasher, auto_n_bits
 from sklsh._kernels import _candidates
 from sklsh._memory import writable
-from sklsh.lsh import HashTables, SimHasher, auto_n_bits
 
 __all__ = ["Candidates", "Full", "InBatch", "LSH", "Uniform"]
 

@@ -1,0 +1,172 @@
+"""How classifiers on the shared network predict: labels, logits, probabilities."""
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import expit, log_expit, softmax
+from sklearn.utils import gen_batches
+
+from sklsh._memory import padded, require_bytes
+from sklsh._sklearn import check_is_fitted, check_k, effective_n_threads, validate_data
+
+BLOCK_BYTES = 1 << 26  # of logits held at once where all classes are scored
+
+
+class NetworkPredictions:
+    """Mixin of the predicting methods; every row's result depends on that row alone."""
+
+    def predict_top_k(self, X, k=5):
+        """The k classes with the largest logits, exactly, without an n x C array.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        k : int, default=5
+            Classes wanted for each row.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples, k)
+            Labels, best first: entries of `classes_`, so column numbers if multilabel.
+            Ties go to the smaller class.
+
+        scores : ndarray of shape (n_samples, k), float32
+            Their logits.
+        """
+        X = self._checked(X)
+        check_k(k, len(self.classes_), "classes")
+        ids, scores = self._threaded_network().top_k(X, k)
+        return self.classes_[ids], scores
+
+    def decision_function(self, X):
+        """Logits of all classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples, n_classes) or (n_samples,), float32
+            For two classes and one label a row, the log-odds of the second.
+
+        Raises
+        ------
+        MemoryError
+            If the array would not fit; `predict_top_k` needs none of its size.
+        """
+        X = self._checked(X)
+        logits = self._all_logits(X)
+        if self._is_binary:
+            if self._network.loss == "logistic":
+                logits = log_expit(logits)
+            return logits[:, 1] - logits[:, 0]
+        return logits
+
+    def predict_proba(self, X):
+        """Probabilities of all classes.
+
+        With one label a row, the probability of each class: the softmax of the logits or,
+        under the logistic loss, their sigmoids divided by the row's sum. Multilabel under
+        the logistic loss, the probability that the row has the label. Multilabel under the
+        softmax, the probability that a label picked from the row's labels is this one; a
+        row sums to 1. Where classes were sampled with correction="none", rare classes come
+        out too probable.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes), float32
+            In the order of `classes_`.
+
+        Raises
+        ------
+        MemoryError
+            If the array would not fit; `predict_top_k` needs none of its size.
+        """
+        X = self._checked(X)
+        logits = self._all_logits(X)
+        if self._network.loss == "softmax":
+            for rows in self._blocks(X):
+                logits[rows] = softmax(logits[rows], axis=1)
+            return logits
+        probabilities = expit(logits, out=logits)
+        if not self._format.multilabel:
+            probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-30)
+        return probabilities
+
+    def predict(self, X):
+        """Predicted labels, in the form of the y seen in fit.
+
+        With one label a row, the class of the largest logit. Multilabel under the logistic
+        loss, the labels whose logit is positive (probability over one half); under the
+        softmax, the n best labels of each row, n the mean number of labels in training,
+        rounded, at least 1.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or {ndarray, sparse matrix} of shape \
+(n_samples, n_classes)
+            Labels, or an indicator matrix, sparse where that of fit was.
+        """
+        X = self._checked(X)
+        if not self._format.multilabel:
+            ids, _ = self._threaded_network().top_k(X, 1)
+            return self.classes_[ids[:, 0]]
+        shape = (X.shape[0], len(self.classes_))
+        if self._format.container is None:
+            self._require_dense(shape, self._format.dtype.itemsize)
+        if self._network.loss == "logistic":
+            blocks = [self._threaded_network().logits(X[rows]) > 0 for rows in self._blocks(X)]
+            labels = sp.vstack([sp.csr_array(block) for block in blocks], format="csr")
+        else:
+            k = min(max(1, round(self._progress.labels_per_row)), shape[1])
+            ids, _ = self._threaded_network().top_k(X, k)
+            indptr = np.arange(0, ids.size + 1, k)
+            labels = sp.csr_array((np.ones(ids.size, dtype=bool), ids.ravel(), indptr), shape)
+            labels.sort_indices()
+        return self._format.decode_indicator(labels)
+
+    def _checked(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
+        return sp.csr_array(X) if sp.issparse(X) else X
+
+    def _threaded_network(self):
+        self._network.n_threads = effective_n_threads(self.n_jobs)
+        return self._network
+
+    def _blocks(self, X):
+        """Slices of rows whose logits take about BLOCK_BYTES."""
+        rows = max(1, BLOCK_BYTES // (4 * padded(len(self.classes_))))
+        return gen_batches(X.shape[0], rows)
+
+    def _all_logits(self, X):
+        shape = (X.shape[0], len(self.classes_))
+        self._require_dense(shape, 4)
+        logits = np.empty(shape, dtype=np.float32)
+        for rows in self._blocks(X):
+            logits[rows] = self._threaded_network().logits(X[rows])
+        return logits
+
+    def _require_dense(self, shape, itemsize):
+        require_bytes(
+            shape[0] * shape[1] * itemsize,
+            f"A dense result of {shape[0]:,} rows by {shape[1]:,} classes",
+            "predict_top_k(X, k) needs no array of that size; or pass fewer rows.",
+        )
+
+    @property
+    def _is_binary(self):
+        return not self._format.multilabel and len(self.classes_) == 2
