@@ -61,6 +61,9 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
         ------
         MemoryError
             If weights and optimizer state would not fit; says how many bytes they take.
+
+        ValueError
+            If the data do not fit, or if training diverges.
         """
         with unchanged_on_error(self):
             resume = self.warm_start and hasattr(self, "_network")
@@ -98,6 +101,12 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
         -------
         self : object
             Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data do not fit, which leaves the model as it was, or if training
+            diverges, which does not: a fitted model is trained in place.
         """
         self._validate_params()  # scikit-learn does so in the first call only
         with unchanged_on_error(self):
@@ -124,6 +133,7 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
 
     def _start(self, X, y, weight, classes=None, *, resume, partial=False):
         """Targets as CSR; a fresh network unless the old one goes on."""
+        sizes = self._checked_sizes()
         if resume:
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                 raise ValueError(
@@ -136,13 +146,13 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             Y = target_format.encode(y)
             self._format, self.classes_ = target_format, target_format.classes
-            self._create(X.shape[1], Y, weight)
+            self._create(X.shape[1], sizes, Y, weight)
         self._n_threads = effective_n_threads(self.n_jobs)
         self._network.make_trainable(self._n_threads)
         return Y
 
-    def _create(self, n_features, Y, weight):
-        n_classes, sizes = Y.shape[1], self._checked_sizes()
+    def _create(self, n_features, sizes, Y, weight):
+        n_classes = Y.shape[1]
         optimizer = make_optimizer(self.optimizer)
         self._require_memory(n_features, sizes, n_classes, optimizer.n_slots)
         random_state = check_random_state(self.random_state)

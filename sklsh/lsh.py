@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 
 from sklsh._hashing import MAX_BITS, HashTables, SimHasher, auto_n_bits
-from sklsh._memory import aligned_zeros, padded, require_bytes
+from sklsh._memory import aligned_zeros, padded, require_bytes, writable
 from sklsh._sklearn import (
     Interval,
     StrOptions,
@@ -308,6 +308,7 @@ class LSHIndex(BaseEstimator):
             )
         if len(rows) and not (0 <= rows.min() and rows.max() < n):
             raise ValueError(f"rows must lie in [0, {n}); got {rows.min()} to {rows.max()}.")
+        self._vectors = writable(self._vectors)
         self._vectors[rows] = self._prepared(X)
         codes = self._hasher.codes(self._vectors, rows.astype(np.int32), self._n_threads)
         self._tables.rebuild(codes, rows, n_threads=self._n_threads)

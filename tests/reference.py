@@ -1,0 +1,164 @@
+"""NumPy twins of the kernels: naive, a few lines each, in float64 where that helps.
+
+Inputs are those of the kernel; what a kernel writes, its twin returns.
+"""
+
+import numpy as np
+from scipy.linalg import hadamard
+from scipy.special import expit, logsumexp
+
+WORD = (1 << 64) - 1
+
+# ---- _rows ----
+
+
+def dense(indptr, indices, values, n_columns):
+    """CSR matrix as a dense one; what stands twice in a row is added up."""
+    matrix = np.zeros((len(indptr) - 1, n_columns))
+    np.add.at(matrix, (np.repeat(np.arange(len(matrix)), np.diff(indptr)), indices), values)
+    return matrix
+
+
+def embed(indptr, indices, values, table, bias):
+    return dense(indptr, indices, values, len(table)) @ table.astype(float) + bias
+
+
+def transpose_batch(indptr, indices, values):
+    """Distinct features in order of appearance, starts, rows, values."""
+    features = list(dict.fromkeys(indices))
+    columns = [np.flatnonzero(indices == f) for f in features]
+    starts = np.cumsum([0, *map(len, columns)])
+    order = np.concatenate([np.zeros(0, dtype=int), *columns])
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return features, starts, rows[order], values[order]
+
+
+def sgd(hyper, w, slot1, slot2, g):
+    return w - hyper[0] * g, slot1, slot2
+
+
+def momentum(hyper, w, velocity, slot2, g):
+    rate, share = hyper
+    velocity = share * velocity - rate * g
+    return w + velocity, velocity, slot2
+
+
+def adam(hyper, w, m, v, g):
+    rate, gain1, gain2, epsilon = hyper
+    m = (1 - gain1) * m + gain1 * g
+    v = (1 - gain2) * v + gain2 * g**2
+    return w - rate * m / (np.sqrt(v) + epsilon), m, v
+
+
+# ---- _losses ----
+
+
+def softmax_loss(logits, offset, indptr, positions, row_weight):
+    """Loss of each row, its log partition, the gradient by the logits."""
+    z = logits[:, : len(offset)].astype(float) + offset
+    labels = dense(indptr, positions, np.ones(len(positions)), len(offset))
+    log_partition = logsumexp(z, axis=1)
+    n_labels = labels.sum(axis=1)
+    loss = row_weight * (n_labels * log_partition - (labels * z).sum(axis=1))
+    softmax = np.exp(z - log_partition[:, None])
+    return loss, log_partition, row_weight[:, None] * (n_labels[:, None] * softmax - labels)
+
+
+def logistic_loss(logits, offset, weight, indptr, positions, row_weight):
+    """Loss of each row, the gradient by the logits."""
+    z = logits[:, : len(offset)].astype(float) + offset
+    labels = dense(indptr, positions, np.ones(len(positions)), len(offset))
+    loss = row_weight * (weight * (np.logaddexp(0, z) - labels * z)).sum(axis=1)
+    return loss, row_weight[:, None] * weight * (expit(z) - labels)
+
+
+# ---- _simhash, _tables ----
+
+
+def simhash(vectors, width, signs, n_bits, n_tables):
+    """Codes of all vectors, by dense Hadamard matrices."""
+    H = hadamard(signs.shape[2])
+    x = np.zeros((len(vectors), len(H)))
+    x[:, :width] = vectors[:, :width]
+    projections = np.hstack([(x * first @ H) * second @ H for first, second in signs])
+    bits = projections[:, : n_tables * n_bits] < 0
+    codes = bits.reshape(len(x), n_tables, n_bits) @ (1 << np.arange(n_bits))
+    codes[~x.any(axis=1)] = -1
+    return codes
+
+
+def build_tables(codes, n_buckets):
+    """(starts, ids) of each table."""
+    buckets = [[np.flatnonzero(code == c) for c in range(n_buckets)] for code in codes.T]
+    return [(np.cumsum([0, *map(len, table)]), np.concatenate(table)) for table in buckets]
+
+
+def mix(x):
+    x = (x + 0x9E3779B97F4A7C15) & WORD
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & WORD
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & WORD
+    return x ^ (x >> 31)
+
+
+def below(seed, counter, n):
+    return ((mix(mix(seed) + counter) >> 32) * n) >> 32
+
+
+def looked_at(query_codes, item_codes, bucket_cap, salt):
+    """The ids one query reads in each table: all of a bucket, or a run around its end."""
+    read = []
+    for t, code in enumerate(query_codes.tolist()):
+        bucket = np.flatnonzero(item_codes[:, t] == code) if code >= 0 else np.zeros(0, int)
+        shift = below(mix(salt) + code, t, len(bucket)) if len(bucket) > bucket_cap else 0
+        read.append(np.roll(bucket, -shift)[:bucket_cap])
+    return read
+
+
+def union_of_buckets(query_codes, item_codes):
+    """Distinct ids that share a bucket with one query, in order of table and id."""
+    read = looked_at(query_codes, item_codes, len(item_codes), 0)
+    return list(dict.fromkeys(np.concatenate(read)))
+
+
+def rank_hits(query_codes, item_codes, bucket_cap, salt, query, vectors, offset, k):
+    """(ids, scores) of one query: at most k, best first, ties to the smaller id."""
+    read = looked_at(query_codes, item_codes, bucket_cap, salt)
+    found = np.unique(np.concatenate(read))
+    scores = vectors[found].astype(float) @ query + offset[found]
+    best = np.argsort(-scores, kind="stable")[:k]
+    return found[best], scores[best]
+
+
+# ---- _topk ----
+
+
+def top_k(hidden, weights, bias, k):
+    """(ids, scores) of each row, best first, ties to the smaller id."""
+    logits = hidden.astype(float) @ weights.T + bias
+    ids = np.argsort(-logits, axis=1, kind="stable")[:, :k]
+    return ids, np.take_along_axis(logits, ids, axis=1)
+
+
+# ---- _candidates: sets are lists of ids ----
+
+
+def take_labels(labels):
+    """(ids, position of each label)."""
+    ids = list(dict.fromkeys(labels))
+    return ids, [ids.index(label) for label in labels]
+
+
+def take_ranked(best, found, ids, limit):
+    held = [row[:n] for row, n in zip(best, found, strict=True)]
+    turns = [row[r] for r in range(best.shape[1]) for row in held if r < len(row)]
+    fresh = [c for c in dict.fromkeys(turns) if c not in ids]
+    return ids + fresh[: max(limit - len(ids), 0)]
+
+
+def take_uniform(seed, n_classes, ids, limit):
+    ids, counter = list(ids), 0
+    while len(ids) < limit:
+        drawn = below(seed, counter, n_classes)
+        ids += [drawn] if drawn not in ids else []
+        counter += 1
+    return ids

@@ -1,0 +1,218 @@
+"""Tests of the samplers that choose which classes a step looks at."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklsh._network import OutputLayer
+from sklsh.negatives import LSH, Full, InBatch, Uniform
+
+N_CLASSES, WIDTH = 4000, 32
+LABELS = np.array([7, 3, 3999, 7, 0, 3], dtype=np.int32)
+SAMPLERS = ["lsh", "uniform", "in_batch", "full"]
+
+
+def random_output(scale=1.0, n_classes=N_CLASSES):
+    """Output layer of random weights."""
+    rng = np.random.RandomState(0)
+    output = OutputLayer(n_classes, WIDTH, n_slots=0)
+    output.weights[:] = scale * rng.normal(size=(n_classes, WIDTH)) / np.sqrt(WIDTH)
+    output.bias[:] = scale * rng.normal(size=n_classes)
+    return output
+
+
+def random_hidden(n=6):
+    return np.random.RandomState(1).normal(size=(n, WIDTH)).astype(np.float32)
+
+
+def make(name, n_active=400, correction="none", n_classes=N_CLASSES, **lsh):
+    drawn = {"n_active": n_active, "seed": 0}
+    if name == "full":
+        return Full(n_classes)
+    if name == "in_batch":
+        return InBatch(n_classes, correction)
+    if name == "uniform":
+        return Uniform(n_classes, correction, **drawn)
+    tables = {"n_bits": "auto", "n_tables": 8, "bucket_size": 6}
+    period = {"rehash_every": 10, "rehash_growth": 1.5}
+    return LSH(n_classes, correction, width=WIDTH, **(drawn | tables | period | lsh))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_draw_is_distinct_and_finds_every_label(name, simd_level):
+    sampler, output = make(name), random_output()
+    for _ in range(5):
+        drawn = sampler.draw(random_hidden(), LABELS, output)
+        assert len(np.unique(drawn.ids)) == len(drawn.ids)
+        assert 0 <= drawn.ids.min() and drawn.ids.max() < N_CLASSES
+        assert drawn.ids.dtype == drawn.positions.dtype == np.int32
+        assert_array_equal(drawn.ids[drawn.positions], LABELS)
+        sampler.refresh(output, drawn.ids)
+
+
+@pytest.mark.parametrize("name", ["lsh", "uniform", "in_batch"])
+def test_labels_come_first(name):
+    drawn = make(name).draw(random_hidden(), LABELS, random_output())
+    assert_array_equal(drawn.ids[:4], [7, 3, 3999, 0])
+    assert drawn.n_exact >= 4
+
+
+@pytest.mark.parametrize(
+    ["name", "n_ids"], [("lsh", 404), ("uniform", 404), ("in_batch", 4), ("full", N_CLASSES)]
+)
+def test_number_of_classes_is_labels_and_n_active(name, n_ids):
+    assert len(make(name).draw(random_hidden(), LABELS, random_output()).ids) == n_ids
+
+
+@pytest.mark.parametrize("name", ["lsh", "uniform"])
+@pytest.mark.parametrize("correction", ["none", "logq", "head_tail"])
+def test_head_tail_weighs_a_draw_by_how_many_classes_it_stands_for(name, correction):
+    drawn = make(name, correction=correction).draw(random_hidden(), LABELS, random_output())
+    n_tail = len(drawn.ids) - drawn.n_exact
+    weight = (N_CLASSES - drawn.n_exact) / n_tail if correction == "head_tail" else 1
+    expected = np.repeat([1, weight], [drawn.n_exact, n_tail])
+    assert_allclose(drawn.weights, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("correction", ["none", "head_tail"])
+def test_logits_are_not_shifted_without_logq(name, correction):
+    drawn = make(name, correction=correction).draw(random_hidden(), LABELS, random_output())
+    assert_array_equal(drawn.shift, np.zeros(len(drawn.ids), dtype=np.float32))
+
+
+def test_logq_shifts_by_the_log_of_the_share_of_draws():
+    sampler, n_draws = make("uniform", n_active=30, correction="logq", n_classes=300), 4000
+    sometimes = np.random.RandomState(0).rand(n_draws) < 0.2
+    seen = np.zeros(300)
+    for often in sometimes:
+        drawn = sampler.draw(None, LABELS[[0, 1]] if often else LABELS[:1], None)
+        seen[drawn.ids] += 1
+    shift = dict(zip(drawn.ids.tolist(), drawn.shift, strict=True))
+    assert shift[7] == 0  # in every draw
+    assert {7} < shift.keys()
+    for c in shift:
+        error = 4 / np.sqrt(seen[c])  # of the logarithm of a count
+        assert shift[c] == pytest.approx(-np.log(seen[c] / n_draws), abs=error)
+
+
+@pytest.mark.parametrize(["name", "tail"], [("in_batch", 0), ("uniform", 30)])
+def test_inclusion_counts_exact_draws_and_knows_the_share_of_the_tail(name, tail):
+    sampler, n_draws = make(name, n_active=tail, correction="logq", n_classes=300), 50
+    for step in range(n_draws):
+        sampler.draw(None, LABELS[[0, 1]] if step % 10 < 3 else LABELS[:1], None)
+    share = np.mean([tail / (299 - (step % 10 < 3)) for step in range(n_draws)])
+    by_chance = max(share, 1 / 300)  # no class is taken to be out of reach
+    expected = [1, 0.3 + 0.7 * by_chance, by_chance]
+    assert_allclose(sampler._inclusion([7, 3, 100]), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["lsh", "uniform"])
+def test_draws_differ_between_steps_and_repeat_between_samplers(name):
+    first, second = make(name), make(name)
+    draws = [
+        [s.draw(random_hidden(), LABELS, random_output()).ids for _ in range(2)]
+        for s in (first, second)
+    ]
+    assert_array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[0][0], draws[0][1])
+
+
+def test_uniform_draws_every_other_class_equally_often():
+    sampler, n_draws = make("uniform", n_active=20, n_classes=100), 3000
+    tails = [sampler.draw(None, LABELS[[0, 1]], None).ids[2:] for _ in range(n_draws)]
+    counts = np.bincount(np.concatenate(tails), minlength=100)
+    share = 20 / 98
+    deviation = (np.delete(counts, [3, 7]) - n_draws * share) / np.sqrt(n_draws * share)
+    assert_array_equal(counts[[3, 7]], 0)
+    assert abs(deviation).max() < 4
+
+
+@pytest.mark.parametrize("name", ["lsh", "uniform"])
+def test_head_tail_estimate_of_the_partition_function_is_unbiased(name):
+    output, hidden = random_output(scale=1.5), random_hidden(1)
+    exp_logits = np.exp((output.weights @ hidden[0] + output.bias).astype(np.float64))
+    sampler, labels = make(name, 100, "head_tail"), LABELS[:1]
+    estimates = []
+    for _ in range(3000):
+        drawn = sampler.draw(hidden, labels, output)
+        estimates.append(exp_logits[drawn.ids] @ drawn.weights)
+    standard_error = np.std(estimates) / np.sqrt(len(estimates))
+    assert 0 < standard_error < 0.05 * exp_logits.sum()
+    assert abs(np.mean(estimates) - exp_logits.sum()) < 4 * standard_error
+
+
+def test_retrieval_lowers_the_variance_of_the_estimate():
+    output, hidden = random_output(scale=1.5), random_hidden(1)
+    output.weights[:50] = hidden[0] / 4  # few classes carry the sum
+    exp_logits = np.exp((output.weights @ hidden[0] + output.bias).astype(np.float64))
+    spread = {}
+    for name in ("lsh", "uniform"):
+        sampler = make(name, 200, "head_tail")
+        draws = [sampler.draw(hidden, LABELS, output) for _ in range(300)]
+        spread[name] = np.std([exp_logits[d.ids] @ d.weights for d in draws])
+    assert spread["lsh"] < 0.7 * spread["uniform"]
+
+
+@pytest.mark.parametrize("name", ["lsh", "uniform"])
+@pytest.mark.parametrize("n_active", [3100, N_CLASSES, 10 * N_CLASSES])
+def test_nearly_all_classes_become_all(name, n_active):
+    drawn = make(name, n_active, "head_tail").draw(random_hidden(), LABELS, random_output())
+    assert_array_equal(np.sort(drawn.ids), np.arange(N_CLASSES))
+    assert_array_equal(drawn.weights, 1)
+    assert_array_equal(drawn.ids[drawn.positions], LABELS)
+
+
+@pytest.mark.parametrize("empty", ["output", "hidden"])
+def test_lsh_without_directions_is_uniform(empty):
+    output, hidden = random_output(), random_hidden()
+    (output.weights if empty == "output" else hidden)[:] = 0
+    sampler = make("lsh")
+    drawn = sampler.draw(hidden, LABELS, output)
+    assert (drawn.n_exact, len(drawn.ids)) == (4, 404)
+    assert sampler.tables.mean_load == (0 if empty == "output" else pytest.approx(8, rel=0.1))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_batches_without_labels_can_be_drawn_for(name):
+    drawn = make(name).draw(random_hidden(), LABELS[:0], random_output())
+    assert len(drawn.positions) == 0
+    assert len(drawn.ids) == {"full": N_CLASSES, "in_batch": 0}.get(name, 400)
+
+
+def test_lsh_retrieves_the_classes_of_largest_logit(simd_level, n_threads):
+    output = random_output()
+    output.bias[:] = 0
+    best = np.arange(100, 3100, 30)
+    noise = 0.03 * np.random.RandomState(2).normal(size=(len(best), WIDTH))
+    hidden = (output.weights[best] + noise).astype(np.float32)
+    sampler = make("lsh")
+    sampler.prepare(n_threads)
+    drawn = sampler.draw(hidden, LABELS, output)
+    assert np.isin(best, drawn.ids[4 : drawn.n_exact]).mean() > 0.95
+
+
+def test_changed_rows_are_hashed_again_when_the_period_is_over():
+    sampler, output, hidden = make("lsh", bucket_size=20), random_output(), random_hidden()
+    sampler.draw(hidden, LABELS, output)
+    moved, kept = sampler.tables.codes[[50, 60]].copy()
+    output.weights[50] = 10 * hidden[2]
+    output.weights[60] = 10 * hidden[3]  # but nobody says that it changed
+    for step in range(10):
+        assert_array_equal(sampler.tables.codes[50], moved, err_msg=f"step {step}")
+        sampler.refresh(output, np.array([50], dtype=np.int32))
+        drawn = sampler.draw(hidden, LABELS, output)
+    assert 50 in drawn.ids[: drawn.n_exact]
+    assert_array_equal(sampler.tables.codes[50], sampler.hasher.codes(hidden)[2])
+    assert_array_equal(sampler.tables.codes[60], kept)
+
+
+@pytest.mark.parametrize(["growth", "expected"], [(1.5, [10, 15, 23, 35]), (1, [10, 10, 10, 10])])
+def test_period_grows_with_each_rehash(growth, expected, monkeypatch):
+    sampler, output = make("lsh", rehash_growth=growth), random_output()
+    rehashed, rehash = [], sampler._rehash
+    monkeypatch.setattr(sampler, "_rehash", lambda *a: rehashed.append(step) or rehash(*a))
+    for step in range(sum(expected) + 1):  # noqa: B007, read by the lambda
+        sampler.draw(random_hidden(1), LABELS, output)
+        sampler.refresh(output, LABELS)
+    assert_array_equal(np.diff(rehashed), expected)

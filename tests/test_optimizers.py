@@ -1,0 +1,130 @@
+"""Tests of the row-sparse optimizers."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklsh.optimizers import SGD, Adam, Momentum, Parameter, make_optimizer
+
+N_ROWS, WIDTH = 12, 21  # no multiple of a vector register
+
+# Weights [2, 0], [3, 10] and [11, 20] under torch.optim.SparseAdam of PyTorch 2.13.0, as
+# `updates` feeds it, after so many steps.
+PYTORCH = {
+    1: [-1.696270227, -1.224825859, -0.5757879615],
+    10: [-1.682845235, -1.226005793, -0.5609052181],
+    50: [-1.646006584, -1.171195388, -0.5697714686],
+}
+
+
+def weights():
+    return np.random.RandomState(0).normal(size=(N_ROWS, WIDTH)).astype(np.float32)
+
+
+def updates(n_steps=50):
+    """Rate, rows and gradient of each step; the set of rows varies."""
+    rng = np.random.RandomState(1)
+    for t in range(n_steps):
+        rows = rng.permutation(N_ROWS)[: rng.randint(1, 6)].astype(np.int32)
+        gradient = rng.normal(size=(len(rows), WIDTH)).astype(np.float32)
+        yield 0.01 * (1 + t % 3), rows, gradient
+
+
+def trained(optimizer, n_steps=50):
+    parameter = Parameter(weights(), optimizer.n_slots)
+    for rate, rows, gradient in updates(n_steps):
+        optimizer.begin_step(rate)
+        optimizer.step(parameter, rows, gradient)
+    return parameter.weights
+
+
+def adam_formula(n_steps=50, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    w = weights().astype(np.float64)
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t, (rate, rows, g) in enumerate(updates(n_steps), start=1):
+        m[rows] = beta_1 * m[rows] + (1 - beta_1) * g
+        v[rows] = beta_2 * v[rows] + (1 - beta_2) * g.astype(np.float64) ** 2
+        rate *= np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+        w[rows] -= rate * m[rows] / (np.sqrt(v[rows]) + epsilon)
+    return w
+
+
+def momentum_formula(momentum=0.9):
+    w = weights().astype(np.float64)
+    velocity = np.zeros_like(w)
+    for rate, rows, gradient in updates():
+        velocity[rows] = momentum * velocity[rows] - rate * gradient
+        w[rows] += velocity[rows]
+    return w
+
+
+@pytest.mark.parametrize("n_steps", PYTORCH)
+def test_adam_equals_recorded_pytorch_sparse_adam(n_steps, simd_level):
+    w = trained(Adam(), n_steps)
+    assert_allclose(w[[2, 3, 11], [0, 10, 20]], PYTORCH[n_steps], rtol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ["optimizer", "expected"],
+    [
+        (Adam(), adam_formula()),
+        (Adam(beta_1=0, beta_2=0.5, epsilon=0.1), adam_formula(50, 0, 0.5, 0.1)),
+        (Momentum(), momentum_formula()),
+        (Momentum(0.5), momentum_formula(0.5)),
+        (SGD(), momentum_formula(0)),
+    ],
+    ids=repr,
+)
+def test_steps_equal_the_formula(optimizer, expected, simd_level):
+    assert_allclose(trained(make_optimizer(optimizer)), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(["name", "kind"], [("adam", Adam), ("momentum", Momentum), ("sgd", SGD)])
+def test_names_make_optimizers(name, kind):
+    assert type(make_optimizer(name)) is kind
+
+
+def test_instance_is_copied_and_starts_again():
+    used = Adam(beta_1=0.8)
+    used.begin_step(0.1)
+    fresh = make_optimizer(used)
+    fresh.begin_step(0.1)
+    fresh.begin_step(0.1)
+    assert (fresh.beta_1, fresh.t, used.t) == (0.8, 2, 1)
+
+
+def test_state_is_counted_in_bytes():
+    sizes = [Parameter(weights(), kind.n_slots).state_bytes for kind in (SGD, Momentum, Adam)]
+    assert sizes == [0, 4 * N_ROWS * WIDTH, 8 * N_ROWS * WIDTH]
+
+
+def test_read_only_weights_and_state_are_copied_before_training():
+    parameter = Parameter(weights(), Adam.n_slots)
+    arrays = [parameter.weights, *parameter.slots]
+    for array in arrays:
+        array.flags.writeable = False
+    parameter.make_trainable(Adam.n_slots)
+    for old, new in zip(arrays, [parameter.weights, *parameter.slots], strict=True):
+        assert new.flags.writeable
+        assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize(
+    ["kind", "setting"],
+    [
+        (Adam, {"beta_1": 1}),
+        (Adam, {"beta_1": float("nan")}),
+        (Adam, {"beta_2": -0.1}),
+        (Adam, {"epsilon": 0}),
+        (Momentum, {"momentum": 1.0}),
+        (Momentum, {"momentum": -1}),
+    ],
+    ids=str,
+)
+def test_settings_out_of_range_are_refused_by_name(kind, setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        kind(**setting)
+
+
+def test_settings_are_shown():
+    assert repr(Adam(beta_1=0.8)) == "Adam(beta_1=0.8, beta_2=0.999, epsilon=1e-08)"
