@@ -7,6 +7,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 KERNELS := $(wildcard sklsh/_kernels/*.pyx sklsh/_kernels/*.pxd sklsh/_kernels/*.h)
 
+# The data that tests and demo make from the installed sources stay in the environment.
+export SCIKIT_LEARN_DATA ?= $(abspath $(VENV))/data
+
+.NOTPARALLEL:
 .PHONY: demo test test-all lint clean
 
 demo: $(VENV)/demo
@@ -27,7 +31,7 @@ lint: $(VENV)/lint
 
 # One stamp for each set of extras; all are renewed when the build changes.
 $(VENV)/%: pyproject.toml setup.py $(KERNELS)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	touch $@
 

@@ -51,10 +51,20 @@ class BuildKernels(build_ext):
                 stacklevel=1,
             )
             compile_flags, link_flags = [], []
+        self.rebuild_if_changed(compile_flags + link_flags)
         for extension in self.extensions:
             extension.extra_compile_args = OPTIMISE + compile_flags
             extension.extra_link_args = link_flags
         super().build_extensions()
+
+    def rebuild_if_changed(self, flags):
+        """Compile all again if the last build here had other flags: dates do not tell."""
+        stamp = Path(self.build_temp, "flags")
+        text = " ".join(flags)
+        if not stamp.exists() or stamp.read_text() != text:
+            self.force = True
+            stamp.parent.mkdir(parents=True, exist_ok=True)
+            stamp.write_text(text)
 
     def can_link(self, compile_flags, link_flags):
         """Whether a small OpenMP program compiles and links with these flags."""

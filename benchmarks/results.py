@@ -8,6 +8,8 @@ writes the tables between the markers of README.md again from benchmarks/results
 import json
 import platform
 import re
+import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def facts(command):
-    """Command, versions and machine."""
+def facts(data):
+    """Command, versions and machine; the folders `data` of this machine become DIR."""
+    words = ["DIR" if Path(word) in data else word for word in sys.argv[1:]]
+    if "--json" in words:
+        del words[words.index("--json") : words.index("--json") + 2]
     return {
-        "command": command,
+        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words]),
         "versions": {
             "sklsh": sklsh.__version__,
             "python": platform.python_version(),
@@ -62,11 +67,12 @@ def width_table(run):
 def xmc_table(run):
     """Precision on real data, defaults beside the exact network."""
     rows = [
-        "| data | | P@1 | P@3 | P@5 | classes a step looks at | CPU s of fit |",
+        "| data | | P@1 (spread) | P@3 | P@5 | classes a step looks at | CPU s of fit |",
         "|---|---|---|---|---|---|---|",
     ]
     rows += [
-        f"| {r['data']} | {r['variant']} | {r['P@1']:.1f} | {r['P@3']:.1f} | {r['P@5']:.1f} "
+        f"| {r['data']} | {r['variant']} | {r['P@1']:.1f} ({r['P@1_spread']:.1f}) "
+        f"| {r['P@3']:.1f} | {r['P@5']:.1f} "
         f"| {r['share']:.0%} | {r['fit_cpu_s']:.0f} |"
         for r in run["results"]
     ]

@@ -176,13 +176,12 @@ def main():
             )  # fmt: skip
             print("  ".join(f"{k} {v}" for k, v in results[-1].items()), flush=True)
     if args.json:
-        command = f"python benchmarks/width.py --data DIR --seeds {args.seeds}"
         setting = {
             "data": f"{X.shape[0]:,} rows, {X.shape[1]:,} features, {Y.shape[1]:,} labels",
             "setting": f"hidden {args.hidden}, batch {args.batch}, {args.negatives} negatives, "
             f"rate {args.rate} falling to 0, one epoch, one thread, torch {torch.__version__}",
         }
-        kept = facts(command) | setting | {"results": results}
+        kept = facts([args.data]) | setting | {"results": results}
         args.json.write_text(json.dumps(kept, indent=1) + "\n")
 
 

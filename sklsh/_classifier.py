@@ -25,7 +25,7 @@ from sklsh._sklearn import (
     unchanged_on_error,
     validate_data,
 )
-from sklsh._targets import TargetFormat
+from sklsh._targets import TargetFormat, label_share
 from sklsh._training import Plan, Progress, train
 from sklsh.optimizers import make_optimizer
 
@@ -63,7 +63,8 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
             If weights and optimizer state would not fit; says how many bytes they take.
 
         ValueError
-            If the data do not fit, or if training diverges.
+            If the data do not fit, or if training diverges. The model stays as it was,
+            except where `warm_start` trains it on in place and that diverges.
         """
         with unchanged_on_error(self):
             resume = self.warm_start and hasattr(self, "_network")
@@ -87,6 +88,7 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
 
         A model that starts here keeps to one loss: a switch has its place in a schedule,
         and there is none. After `fit`, training goes on with the loss that ended it.
+        "auto" settings go by the rows of this call.
 
         Parameters
         ----------
@@ -267,17 +269,6 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
         tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def label_share(Y, weight):
-    """Weighted share of the rows that have each label.
-
-    One imagined row shares its labels among all classes, so that no share is zero.
-    """
-    n, n_classes = Y.shape
-    weight = weight / weight.mean()
-    counts = np.bincount(Y.indices, np.repeat(weight, np.diff(Y.indptr)), minlength=n_classes)
-    return (counts + Y.nnz / n / n_classes) / (n + 1)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklsh._kernels import _simhash, _tables
-from sklsh._memory import writable
+from sklsh._memory import require_bytes, writable
 
 MAX_BITS = 24
 # Below this width a rotation has too few coordinates to mix into Gaussian directions.
@@ -95,6 +95,7 @@ class HashTables:
     def union(self, codes, n_threads=1):
         """Distinct items that share a bucket with each query, as (indptr, ids)."""
         hits = self._count(codes, NO_CAP)
+        require_bytes(32 * int(hits.sum()), f"The {hits.sum():,} entries of the queries' buckets")
         place = np.concatenate([[0], np.cumsum(hits)])
         out = np.empty(place[-1], dtype=np.int32)
         found = np.empty(len(codes), dtype=np.intp)

@@ -1,16 +1,19 @@
 """Memory: aligned arrays, how much is free, and refusals made before allocating."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 
 LANES = 16  # floats in a cache line; every row of weights is padded to a multiple of it
 
-_CGROUP_LIMITS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+_CGROUPS = (  # limit, usage, and what part of the usage is cache that can be given up
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
     ),
 )
 
@@ -54,13 +57,20 @@ def available_bytes():
             candidates.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"))
         except (AttributeError, ValueError, OSError):
             pass
-    for limit_file, usage_file in _CGROUP_LIMITS:
-        try:
-            with open(limit_file) as limit, open(usage_file) as usage:
-                candidates.append(int(limit.read()) - int(usage.read()))
-        except (OSError, ValueError):  # no such controller, or no limit ("max")
-            continue
+    candidates += [free for free in map(_free_in_cgroup, _CGROUPS) if free is not None]
     return min(candidates) if candidates else None
+
+
+def _free_in_cgroup(group):
+    folder, limit_name, usage_name, cache_name = group
+    try:
+        limit, usage, statistics = (
+            Path(folder, name).read_text() for name in (limit_name, usage_name, "memory.stat")
+        )
+        cache = dict(line.split() for line in statistics.splitlines())[cache_name]
+        return int(limit) - int(usage) + int(cache)
+    except (OSError, ValueError, KeyError):  # no such controller, or no limit ("max")
+        return None
 
 
 def require_bytes(n_bytes, what, instead=""):

@@ -92,41 +92,41 @@ class Network:
 
     # ---- forward ----
 
-    def hidden(self, X):
+    def hidden(self, X, n_threads=1):
         """Activations of the last hidden layer, (n, padded width) float32."""
-        return self._activations(as_batch(X))[-1]
+        return self._activations(as_batch(X), n_threads)[-1]
 
-    def _activations(self, X):
+    def _activations(self, X, n_threads):
         embedded = np.empty((X.shape[0], self.embedding.weights.shape[1]), dtype=np.float32)
         _rows.embed(
             X.indptr, X.indices, X.data, self.embedding.weights,
-            self.biases[0].weights[0], embedded, self.n_threads,
+            self.biases[0].weights[0], embedded, n_threads,
         )  # fmt: skip
         activations = [np.maximum(embedded, 0, out=embedded)]
         for layer, bias in zip(self.dense, self.biases[1:], strict=True):
             below = activations[-1]
             n_in, n_out = layer.weights.shape
             above = np.empty((len(below), n_out), dtype=np.float32)
-            _products.product_nn(below, layer.weights, n_in, above, self.n_threads)
+            _products.product_nn(below, layer.weights, n_in, above, n_threads)
             above += bias.weights
             activations.append(np.maximum(above, 0, out=above))
         return activations
 
-    def logits(self, X):
+    def logits(self, X, n_threads=1):
         """Scores of all classes, (n, n_classes) float32: a view of a padded array."""
-        hidden, n_classes = self.hidden(X), self.sizes[-1]
+        hidden, n_classes = self.hidden(X, n_threads), self.sizes[-1]
         scores = np.empty((len(hidden), padded(n_classes)), dtype=np.float32)
-        _products.product_nt(hidden, self.output.weights, n_classes, scores, self.n_threads)
+        _products.product_nt(hidden, self.output.weights, n_classes, scores, n_threads)
         scores = scores[:, :n_classes]
         scores += self.output.bias
         return scores
 
-    def top_k(self, X, k):
+    def top_k(self, X, k, n_threads=1):
         """The k classes of largest logit: (ids, logits), best first."""
-        hidden = self.hidden(X)
+        hidden = self.hidden(X, n_threads)
         ids = np.empty((len(hidden), k), dtype=np.int32)
         scores = np.empty((len(hidden), k), dtype=np.float32)
-        _topk.top_k(hidden, self.output.weights, self.output.bias, ids, scores, self.n_threads)
+        _topk.top_k(hidden, self.output.weights, self.output.bias, ids, scores, n_threads)
         return ids, scores
 
     # ---- training ----
@@ -161,7 +161,7 @@ class Network:
         """
         X, Y = as_batch(X), as_batch(Y)
         self.optimizer.begin_step(learning_rate)
-        activations = self._activations(X)
+        activations = self._activations(X, self.n_threads)
         hidden = activations[-1]
 
         drawn = negatives.draw(hidden, Y.indices, self.output)
@@ -199,7 +199,8 @@ class Network:
                 delta, offset, indptr, drawn.positions, row_weight,
                 loss, log_partition, self.n_threads,
             )  # fmt: skip
-            self._note_log_partition(log_partition.mean())
+            if row_weight.any():
+                self._note_log_partition(np.average(log_partition, weights=row_weight))
         else:
             _losses.logistic_loss(
                 delta, offset, drawn.weights, indptr, drawn.positions, row_weight,

@@ -36,7 +36,7 @@ class NetworkPredictions:
         """
         X = self._checked(X)
         check_k(k, len(self.classes_), "classes")
-        ids, scores = self._threaded_network().top_k(X, k)
+        ids, scores = self._top_k_ids(X, k)
         return self.classes_[ids], scores
 
     def decision_function(self, X):
@@ -61,8 +61,8 @@ class NetworkPredictions:
         logits = self._all_logits(X)
         if self._is_binary:
             if self._network.loss == "logistic":
-                logits = log_expit(logits)
-            return logits[:, 1] - logits[:, 0]
+                logits = log_expit(logits.astype(np.float64))
+            return (logits[:, 1] - logits[:, 0]).astype(np.float32)
         return logits
 
     def predict_proba(self, X):
@@ -122,17 +122,17 @@ class NetworkPredictions:
         """
         X = self._checked(X)
         if not self._format.multilabel:
-            ids, _ = self._threaded_network().top_k(X, 1)
+            ids, _ = self._top_k_ids(X, 1)
             return self.classes_[ids[:, 0]]
         shape = (X.shape[0], len(self.classes_))
         if self._format.container is None:
             self._require_dense(shape, self._format.dtype.itemsize)
         if self._network.loss == "logistic":
-            blocks = [self._threaded_network().logits(X[rows]) > 0 for rows in self._blocks(X)]
+            blocks = [self._logits(X[rows]) > 0 for rows in self._blocks(X)]
             labels = sp.vstack([sp.csr_array(block) for block in blocks], format="csr")
         else:
             k = min(max(1, round(self._progress.labels_per_row)), shape[1])
-            ids, _ = self._threaded_network().top_k(X, k)
+            ids, _ = self._top_k_ids(X, k)
             indptr = np.arange(0, ids.size + 1, k)
             labels = sp.csr_array((np.ones(ids.size, dtype=bool), ids.ravel(), indptr), shape)
             labels.sort_indices()
@@ -143,9 +143,11 @@ class NetworkPredictions:
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         return sp.csr_array(X) if sp.issparse(X) else X
 
-    def _threaded_network(self):
-        self._network.n_threads = effective_n_threads(self.n_jobs)
-        return self._network
+    def _top_k_ids(self, X, k):
+        return self._network.top_k(X, k, effective_n_threads(self.n_jobs))
+
+    def _logits(self, X):
+        return self._network.logits(X, effective_n_threads(self.n_jobs))
 
     def _blocks(self, X):
         """Slices of rows whose logits take about BLOCK_BYTES."""
@@ -157,7 +159,7 @@ class NetworkPredictions:
         self._require_dense(shape, 4)
         logits = np.empty(shape, dtype=np.float32)
         for rows in self._blocks(X):
-            logits[rows] = self._threaded_network().logits(X[rows])
+            logits[rows] = self._logits(X[rows])
         return logits
 
     def _require_dense(self, shape, itemsize):

@@ -1,6 +1,7 @@
-"""Ground floor: scikit-learn's helpers, the private ones among them.
+"""Ground floor: what estimators need of scikit-learn, its private helpers among them.
 
 No other module imports a private name of scikit-learn, so a change there is mended here.
+Checks of our own in the same spirit stand beside them.
 """
 
 from contextlib import contextmanager
@@ -79,6 +80,7 @@ def unchanged_on_error(estimator):
         yield
     except BaseException:
         after = vars(estimator)
+        # scikit-learn's own, which it needs to take callbacks down after the error
         callbacks = {k: v for k, v in after.items() if "callback" in k}
         after.clear()
         after.update(before | callbacks)

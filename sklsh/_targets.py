@@ -108,6 +108,17 @@ def as_labels(y):
     return labels
 
 
+def label_share(Y, weight):
+    """Weighted share of the rows of Y that have each label.
+
+    One imagined row shares its labels among all classes, so that no share is zero.
+    """
+    n, n_classes = Y.shape
+    weight = weight / weight.mean()
+    counts = np.bincount(Y.indices, np.repeat(weight, np.diff(Y.indptr)), minlength=n_classes)
+    return (counts + Y.nnz / n / n_classes) / (n + 1)
+
+
 def indicator_rows(y):
     """CSR matrix of the ones of an indicator matrix, sorted, without explicit zeros."""
     rows = sp.csr_array(y)

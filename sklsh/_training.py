@@ -20,13 +20,13 @@ class Progress:
     n_steps: int = 0
     n_epochs: int = 0
     n_active_sum: int = 0
-    n_rows_sum: int = 0
-    n_labels_sum: int = 0
+    weight_sum: float = 0.0
+    n_labels_sum: float = 0.0
 
     @property
     def labels_per_row(self):
-        """Mean number of labels of a row, over all rows seen."""
-        return self.n_labels_sum / max(self.n_rows_sum, 1)
+        """Weighted mean number of labels of a row, over all rows seen."""
+        return self.n_labels_sum / self.weight_sum
 
 
 @dataclass
@@ -68,7 +68,9 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
     n = X.shape[0]
     n_batches = math.ceil(n / plan.batch_size)
     n_steps = plan.n_epochs * n_batches
-    switch_at = round(SOFTMAX_SHARE * n_steps) if plan.switch_loss else None
+    switch_at = max(1, round(SOFTMAX_SHARE * n_steps)) if plan.switch_loss else None
+    weight_sum = sample_weight.sum(dtype=np.float64)
+    n_labels_sum = np.dot(np.diff(Y.indptr), sample_weight.astype(np.float64))
     generator = progress.random_generator
     step = 0
     for epoch in range(plan.n_epochs):
@@ -77,7 +79,7 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
             loss = 0.0
             for first in range(0, n, plan.batch_size):
                 if step == switch_at:
-                    network.switch_to_logistic(Y.nnz / n)
+                    network.switch_to_logistic(n_labels_sum / weight_sum)
                 rows = order[first : first + plan.batch_size]
                 rate = plan.learning_rate * (1 - step / n_steps if plan.decay else 1)
                 batch_loss, n_active = network.train_step(
@@ -87,19 +89,19 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
                     negatives,
                     rate,
                 )
+                if not np.isfinite(batch_loss):
+                    raise ValueError(
+                        f"Training diverged: the loss of step {step + 1} is {batch_loss}. "
+                        f"Lower learning_rate_init={plan.learning_rate} or scale the features."
+                    )
                 loss += batch_loss * len(rows)
                 progress.n_active_sum += n_active
                 progress.n_steps += 1
                 step += 1
-            if not np.isfinite(loss):
-                raise ValueError(
-                    f"Training diverged: the loss of epoch {epoch + 1} is not finite. "
-                    f"Lower learning_rate_init={plan.learning_rate} or scale the features."
-                )
-            progress.loss_curve.append(float(loss / sample_weight.sum(dtype=np.float64)))
+            progress.loss_curve.append(float(loss / weight_sum))
             progress.n_epochs += 1
-            progress.n_rows_sum += n
-            progress.n_labels_sum += Y.nnz
+            progress.weight_sum += weight_sum
+            progress.n_labels_sum += n_labels_sum
         if task.stop:
             break
 

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 
 from sklsh._hashing import MAX_BITS, HashTables, SimHasher, auto_n_bits
 from sklsh._memory import aligned_zeros, padded, require_bytes, writable
@@ -27,11 +27,11 @@ __all__ = ["LSHIndex", "SimHash"]
 def dense_rows(X):
     """Copy of X as aligned float32 rows padded to whole cache lines."""
     n, width = X.shape
+    require_bytes(4 * n * padded(width), f"{n:,} dense rows of {width:,} features")
     rows = aligned_zeros((n, padded(width)))
-    if sp.issparse(X):
-        rows[:, :width] = X.toarray()
-    else:
-        rows[:, :width] = X
+    for block in gen_batches(n, 1024) if n else ():
+        part = X[block]
+        rows[block, :width] = part.toarray() if sp.issparse(part) else part
     return rows
 
 
@@ -172,7 +172,7 @@ class LSHIndex(BaseEstimator):
         Wanted items in a bucket, when `n_bits` is "auto".
 
     hash_family : {"simhash"}, default="simhash"
-        Hash functions.
+        Hash functions; so far there is one family.
 
     random_state : int, RandomState instance or None, default=None
         Draws the hash functions.
@@ -214,7 +214,7 @@ class LSHIndex(BaseEstimator):
         "metric": [StrOptions({"cosine", "dot"})],
         "n_bits": [StrOptions({"auto"}), Interval(Integral, 1, MAX_BITS, closed="both")],
         "n_tables": [at_least(1)],
-        "bucket_size": [Interval(Real, 0, None, closed="neither"), at_least(1)],
+        "bucket_size": [Interval(Real, 0, None, closed="neither")],
         "hash_family": [StrOptions({"simhash"})],
         "random_state": ["random_state"],
         "n_jobs": [None, Integral],
@@ -379,7 +379,7 @@ class LSHIndex(BaseEstimator):
     def _prepared(self, X):
         rows = dense_rows(X)
         if self.metric == "cosine":
-            norms = np.linalg.norm(rows, axis=1, keepdims=True)
+            norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
             np.divide(rows, norms, out=rows, where=norms > 0)
         return rows
 

@@ -65,6 +65,8 @@ def precision_at_k(y_true, labels, *, k=1, sample_weight=None):
     if sample_weight is not None:
         sample_weight = check_sample_weight(sample_weight, y_true)
     labels = labels[:, :k]
+    if k > 1 and (np.diff(np.sort(labels, axis=1), axis=1) == 0).any():
+        raise ValueError("labels must not name a label twice in a row.")
     if labels.min() < 0 or labels.max() >= n_classes:
         raise ValueError(f"labels must lie in [0, {n_classes}), the columns of y_true.")
     rows = np.repeat(np.arange(n), k)

@@ -7,6 +7,7 @@ output layer have changed.
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklsh._hashing import HashTables, SimHasher, auto_n_bits
 from sklsh._kernels import _candidates
 from sklsh._memory import writable
 
-__all__ = ["Candidates", "Full", "InBatch", "LSH", "Uniform"]
+__all__ = ["Candidates", "Full", "InBatch", "LSH", "Sampler", "Uniform"]
 
 
 @dataclass
@@ -47,7 +48,50 @@ class Candidates:
     shift: np.ndarray
 
 
-class Full:
+class Sampler(ABC):
+    """What a training step asks of a sampler.
+
+    Attributes
+    ----------
+    mean_load : float
+        Mean number of classes in a hash bucket that holds any; 0 without hash tables.
+
+    table_bytes : int
+        Bytes of the hash tables; 0 without.
+    """
+
+    mean_load = 0.0
+    table_bytes = 0
+
+    def prepare(self, n_threads):  # noqa: B027, not all have something to set up
+        """Set up, with this many OpenMP threads, what is needed to draw."""
+
+    @abstractmethod
+    def draw(self, hidden, labels, output):
+        """Choose the classes of one step.
+
+        Parameters
+        ----------
+        hidden : ndarray of shape (n_batch, width), float32
+            Activations that meet the output layer.
+
+        labels : ndarray of shape (n_labels,), int32
+            Labels of the batch, in CSR order, in [0, n_classes).
+
+        output : OutputLayer
+            Its `weights`, (n_classes, width), and `bias`, (n_classes,).
+
+        Returns
+        -------
+        candidates : Candidates
+            The classes.
+        """
+
+    def refresh(self, output, ids):  # noqa: B027, nor something to keep up to date
+        """Take note that the rows `ids` of the output layer have changed."""
+
+
+class Full(Sampler):
     """All classes, every step: exact, at a cost that grows with their number."""
 
     def __init__(self, n_classes):
@@ -55,18 +99,12 @@ class Full:
         self._ones = np.ones(n_classes, dtype=np.float32)
         self._zeros = np.zeros(n_classes, dtype=np.float32)
 
-    def prepare(self, n_threads):
-        """Nothing to set up."""
-
     def draw(self, hidden, labels, output):
         """All classes."""
         return Candidates(self._ids, labels, len(self._ids), self._ones, self._zeros)
 
-    def refresh(self, output, ids):
-        """Nothing to keep up to date."""
 
-
-class InBatch:
+class InBatch(Sampler):
     """The labels of the batch, and nothing else.
 
     Parameters
@@ -79,10 +117,13 @@ class InBatch:
 
         "logq" takes from each logit the log of the share of steps that look at its class.
         A class rarely looked at is rarely told that it is wrong, so its logit comes out too
-        large by about that much; with the shift, what is learnt is free of it.
+        large by that much; the shift makes up for it. That is exact where the choice does
+        not depend on the row, as in uniform draws; for retrieved classes, which are looked
+        at where they matter, their average share is an approximation.
         "head_tail" weighs a uniformly drawn class by how many it stands for: the softmax's
         sum over all classes is then estimated without bias, whatever the exact part holds,
-        because the draw does not depend on the logits. "none" leaves logits as they come.
+        because the draw does not depend on the logits. Without a uniform tail it changes
+        nothing. "none" leaves logits as they come.
     """
 
     def __init__(self, n_classes, correction):
@@ -108,12 +149,11 @@ class InBatch:
         positions, n = self._begin(labels)
         return self._finish(positions, n, n)
 
-    def refresh(self, output, ids):
-        """Nothing to keep up to date."""
-
     def _begin(self, labels):
         if self._position is None:
             self.prepare(self.n_threads)
+        if len(labels) and not (0 <= labels.min() and labels.max() < self.n_classes):
+            raise ValueError(f"labels must lie in [0, {self.n_classes}).")
         self._n_draws += 1
         positions = np.empty(len(labels), dtype=np.int32)
         n = _candidates.take_labels(labels, self._position, self._ids, positions)
@@ -137,7 +177,7 @@ class InBatch:
         """Share of the draws so far in which each class was looked at.
 
         The tail's part is known exactly, which matters for the many classes that are
-        rarely anything but tail.
+        rarely anything but tail. One class in all is its least, so that logs are finite.
         """
         exact = self._exact_draws[ids] / np.float32(self._n_draws)
         tail = np.float32(max(self._tail_share / self._n_draws, 1 / self.n_classes))
@@ -226,8 +266,8 @@ class LSH(Uniform):
 
     Notes
     -----
-    The design is SLIDE's (arXiv:1903.03129), with three changes that measurements asked
-    for: the batch shares one set, hits are re-ranked, and a tail is mixed in.
+    The design is SLIDE's (arXiv:1903.03129), with three changes: the batch shares one
+    set, hits are re-ranked by their exact logit, and a uniform tail is mixed in.
     """
 
     def __init__(
@@ -273,7 +313,7 @@ class LSH(Uniform):
         return self._with_tail(positions, n_exact, wanted)
 
     def refresh(self, output, ids):
-        """Remember the changed rows; they are hashed again when the period is over."""
+        """Take note of the changed rows; they are hashed again when the period is over."""
         self._changed[ids] = True
         self._batches_left -= 1
 
@@ -282,8 +322,18 @@ class LSH(Uniform):
         codes = self.hasher.codes(output.weights, rows, self.n_threads)
         self.tables.rebuild(codes, rows, self.n_threads)
         self._changed[:] = False
-        self._batches_left = self.period
-        self.period = math.ceil(self.period * self.rehash_growth)
+        self._batches_left = round(self.period)
+        self.period *= self.rehash_growth
+
+    @property
+    def mean_load(self):
+        """Mean number of classes in a bucket that holds any."""
+        return self.tables.mean_load
+
+    @property
+    def table_bytes(self):
+        """Bytes of the hash tables."""
+        return self.tables.nbytes
 
     def _depth(self, n_batch):
         """Places in each row's ranking: several times its turn, as rows find the same."""

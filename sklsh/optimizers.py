@@ -93,6 +93,7 @@ class Optimizer(ABC):
         n_threads : int, default=1
             OpenMP threads; the result does not depend on it.
         """
+        _check_rows(rows, parameter.weights)
         _rows.step_rows(
             self.rule, self._hyper, parameter.weights, *parameter.slots,
             rows, gradient, n_threads,
@@ -116,6 +117,7 @@ class Optimizer(ABC):
         n_threads : int, default=1
             OpenMP threads; the result does not depend on it.
         """
+        _check_rows(columns[0], parameter.weights)
         _rows.step_embedding(
             self.rule, self._hyper, parameter.weights, *parameter.slots,
             *columns, delta, n_threads,
@@ -217,6 +219,11 @@ class Adam(Optimizer):
     def _numbers(self, learning_rate):
         rate = learning_rate * math.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
         return [rate, 1 - self.beta_1, 1 - self.beta_2, self.epsilon]
+
+
+def _check_rows(rows, weights):
+    if len(rows) and not (0 <= rows.min() and rows.max() < len(weights)):
+        raise ValueError(f"rows must lie in [0, {len(weights)}), the rows of the weights.")
 
 
 def _check_fraction(**settings):

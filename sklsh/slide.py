@@ -56,7 +56,7 @@ class SLIDEClassifier(NetworkClassifier):
         for, which makes the softmax's sum unbiased. "none" ranks rare classes higher.
 
     hash_family : {"simhash"}, default="simhash"
-        Hash functions.
+        Hash functions; so far there is one family.
 
     n_bits : int or "auto", default="auto"
         Bits of a code; "auto" takes as many as leave about `bucket_size` classes in a
@@ -308,7 +308,7 @@ class SLIDEClassifier(NetworkClassifier):
     def bucket_load_(self):
         """Mean number of classes in a bucket that holds any; 0 without hash tables."""
         check_is_fitted(self)
-        return self._negatives.tables.mean_load if isinstance(self._negatives, LSH) else 0.0
+        return self._negatives.mean_load
 
     @property
     def memory_usage_(self):
@@ -318,6 +318,6 @@ class SLIDEClassifier(NetworkClassifier):
         usage = {
             "weights": sum(p.weights.nbytes for p in parameters),
             "optimizer": sum(p.state_bytes for p in parameters),
-            "tables": self._negatives.tables.nbytes if isinstance(self._negatives, LSH) else 0,
+            "tables": self._negatives.table_bytes,
         }
         return usage | {"total": sum(usage.values())}

@@ -200,9 +200,10 @@ def test_bad_calls_are_refused_and_leave_the_index_unchanged(call, message):
 def test_refused_fit_leaves_the_index_unchanged(monkeypatch):
     index = LSHIndex(random_state=0).fit(ITEMS)
     before = index.query(QUERIES)
-    monkeypatch.setattr(_memory, "available_bytes", lambda: 1000)
-    with pytest.raises(MemoryError, match=r"400 rows of 5 features would take [\d,]+ bytes"):
-        index.fit(ITEMS[:400, :5])
+    with monkeypatch.context() as context:
+        context.setattr(_memory, "available_bytes", lambda: 1000)
+        with pytest.raises(MemoryError, match=r"400 rows of 5 features would take [\d,]+ bytes"):
+            index.fit(ITEMS[:400, :5])
     assert_array_equal(index.query(QUERIES)[0], before[0])
 
 

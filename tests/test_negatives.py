@@ -207,7 +207,7 @@ def test_changed_rows_are_hashed_again_when_the_period_is_over():
     assert_array_equal(sampler.tables.codes[60], kept)
 
 
-@pytest.mark.parametrize(["growth", "expected"], [(1.5, [10, 15, 23, 35]), (1, [10, 10, 10, 10])])
+@pytest.mark.parametrize(["growth", "expected"], [(1.5, [10, 15, 22, 34]), (1, [10, 10, 10, 10])])
 def test_period_grows_with_each_rehash(growth, expected, monkeypatch):
     sampler, output = make("lsh", rehash_growth=growth), random_output()
     rehashed, rehash = [], sampler._rehash

@@ -2,8 +2,7 @@
 
 BLAS is not used: its result for one row depends on how many rows stand beside it and,
 in threaded builds, on the number of threads. Here c[i, j] is always summed in the order
-of k, so a row alone, in a batch and at any thread count gives the same bits. It is no
-slower: the tile runs at the speed of the FMA units.
+of k, so a row alone, in a batch and at any thread count gives the same bits.
 
 Widths (second axes) are multiples of 16 floats.
 """

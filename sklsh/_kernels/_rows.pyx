@@ -1,7 +1,7 @@
 """Rows of wide matrices: gathered, summed into embeddings, and updated where touched.
 
 Every matrix here is (n_rows, width) float32, C-contiguous. Loops over scattered rows
-prefetch ahead of use, which is what they cost: the arithmetic hides behind it.
+prefetch ahead of use.
 """
 
 from cython.parallel import parallel, prange
@@ -111,6 +111,12 @@ def transpose_batch(
     return n_distinct
 
 
+cdef update_rule checked(int rule) except NULL:
+    if not 0 <= rule < 3:
+        raise ValueError(f"rule must be 0 (sgd), 1 (momentum) or 2 (adam); got {rule}.")
+    return ops.rules[rule]
+
+
 cdef inline float* slot_row(float[:, ::1] slot, Py_ssize_t row) noexcept nogil:
     """Row of a state slot; NULL for the empty slots of rules that keep less state."""
     if slot.shape[0] == 0:
@@ -145,7 +151,7 @@ def step_rows(
     cdef:
         Py_ssize_t n = rows.shape[0], width = weights.shape[1]
         Py_ssize_t i, row
-        update_rule update = ops.rules[rule]
+        update_rule update = checked(rule)
     for i in prange(n, num_threads=n_threads, schedule="static", nogil=True):
         if i + WRITE_AHEAD < n:
             prefetch_state(weights, slot1, slot2, rows[i + WRITE_AHEAD])
@@ -179,7 +185,7 @@ def step_embedding(
         Py_ssize_t n_chunks = (n + CHUNK - 1) // CHUNK
         Py_ssize_t chunk, i, f, first
         float* gradient = NULL
-        update_rule update = ops.rules[rule]
+        update_rule update = checked(rule)
     with nogil, parallel(num_threads=n_threads):
         gradient = <float*> malloc(width * sizeof(float))
         for chunk in prange(n_chunks, schedule="dynamic"):

@@ -23,7 +23,8 @@ def top_k(
 
     A thread scores a chunk of rows against 64 classes at a time and looks inside a block
     only where its largest logit beats the row's k-th best so far.
-    O(n n_classes width) time, O(chunk) memory.
+    O(n n_classes width) time, and O(k) for each class that enters a row's list; memory
+    for one chunk.
     """
     cdef:
         Py_ssize_t n = hidden.shape[0], width = hidden.shape[1]
@@ -55,11 +56,13 @@ cdef void rank_block(
     const float* bias, float* logits, int* ids, float* scores, Py_ssize_t k,
 ) noexcept nogil:
     """Offer the block's logits to the rows' lists, which hold min(first, k) entries."""
-    cdef Py_ssize_t i, j, held
+    cdef:
+        Py_ssize_t i, j, held
+        float top
     for i in range(n_rows):
         held = min(first, k)
-        if (ops.add_max(&logits[i * PANEL], bias, n_classes) <= scores[i * k + k - 1]
-                and held == k):
+        top = ops.add_max(&logits[i * PANEL], bias, n_classes)
+        if held == k and top <= scores[i * k + k - 1]:
             continue
         for j in range(n_classes):
             held = offer(<int> (first + j), logits[i * PANEL + j],
