@@ -1,4 +1,4 @@
-"""Learning at extreme scale on ordinary CPUs, by sampling or sketching the expensive sums."""
+"""Learning at extreme scale on ordinary CPUs, by sampling the expensive sums."""
 
 from sklsh._show_versions import show_versions
 from sklsh._version import __version__

@@ -20,6 +20,7 @@ from sklsh._sklearn import (
     CallbackSupportMixin,
     check_is_fitted,
     check_sample_weight,
+    checked_csr,
     effective_n_threads,
     fit_context,
     unchanged_on_error,
@@ -64,7 +65,8 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
 
         ValueError
             If the data do not fit, or if training diverges. The model stays as it was,
-            except where `warm_start` trains it on in place and that diverges.
+            except where `warm_start` trains it on in place and that diverges or is
+            interrupted.
         """
         with unchanged_on_error(self):
             resume = self.warm_start and hasattr(self, "_network")
@@ -88,7 +90,9 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
 
         A model that starts here keeps to one loss: a switch has its place in a schedule,
         and there is none. After `fit`, training goes on with the loss that ended it.
-        "auto" settings go by the rows of this call.
+        "auto" settings go by the rows of this call. With small batches a
+        `learning_rate_init` of about 0.001 suits a constant rate better than the default.
+        Callbacks are not called.
 
         Parameters
         ----------
@@ -130,7 +134,7 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
             self, X, y, accept_sparse="csr", dtype=np.float32, multi_output=True, reset=reset
         )
         if sp.issparse(X):
-            X = sp.csr_array(X)
+            X = checked_csr(X)
         return X, y, check_sample_weight(sample_weight, X, np.float32)
 
     def _start(self, X, y, weight, classes=None, *, resume, partial=False):
@@ -183,7 +187,7 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
         require_bytes(
             bytes_needed(n_features, sizes, n_classes, n_slots) + self._table_bytes(n_classes),
             f"A network of {n_features:,} features, hidden layers {sizes} and {n_classes:,} "
-            f"classes with the state of optimizer={self.optimizer!r}",
+            f"classes with the state of optimizer={self.optimizer!r} and its hash tables",
             "Smaller hidden_layer_sizes, hashed features or optimizer='sgd' take less.",
         )
 

@@ -6,7 +6,7 @@ from scipy.special import expit, log_expit, softmax
 from sklearn.utils import gen_batches
 
 from sklsh._memory import padded, require_bytes
-from sklsh._sklearn import check_is_fitted, check_k, effective_n_threads, validate_data
+from sklsh._sklearn import check_is_fitted, check_k, checked_csr, effective_n_threads, validate_data
 
 BLOCK_BYTES = 1 << 26  # of logits held at once where all classes are scored
 
@@ -141,7 +141,7 @@ class NetworkPredictions:
     def _checked(self, X):
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
-        return sp.csr_array(X) if sp.issparse(X) else X
+        return checked_csr(X) if sp.issparse(X) else X
 
     def _top_k_ids(self, X, k):
         return self._network.top_k(X, k, effective_n_threads(self.n_jobs))

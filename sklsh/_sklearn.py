@@ -4,10 +4,12 @@ No other module imports a private name of scikit-learn, so a change there is men
 Checks of our own in the same spirit stand beside them.
 """
 
+import warnings
 from contextlib import contextmanager
 from numbers import Integral, Real
 
 import joblib
+import scipy.sparse as sp
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -23,6 +25,7 @@ __all__ = [
     "check_is_fitted",
     "check_k",
     "check_sample_weight",
+    "checked_csr",
     "effective_n_threads",
     "fit_context",
     "fraction",
@@ -61,15 +64,30 @@ def effective_n_threads(n_jobs):
 
     None means 1: no thread pool is started, so the process can still be forked. -1 means
     all that OMP_NUM_THREADS, threadpoolctl and the container's CPU limit allow, -2 all
-    but one, and so on.
+    but one, and so on; a positive number is held to the same limit.
     """
     if n_jobs == 0:
         raise ValueError("n_jobs must be None, positive or negative; got 0. None means 1.")
-    if max_threads() == 0 or n_jobs is None:
+    if n_jobs is None:
         return 1
+    if max_threads() == 0:
+        if n_jobs != 1:
+            warnings.warn("sklsh was built without OpenMP and runs on one thread.", stacklevel=3)
+        return 1
+    limit = min(max_threads(), joblib.cpu_count())
     if n_jobs > 0:
-        return int(n_jobs)
-    return max(1, min(max_threads(), joblib.cpu_count()) + 1 + int(n_jobs))
+        return min(int(n_jobs), limit)
+    return max(1, limit + 1 + int(n_jobs))
+
+
+def checked_csr(X):
+    """Return sparse X as a csr_array, or raise ValueError if its indices are damaged."""
+    X = sp.csr_array(X)
+    try:
+        X.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(f"X is no valid CSR matrix: {error}") from error
+    return X
 
 
 @contextmanager

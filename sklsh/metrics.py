@@ -92,7 +92,7 @@ class _PrecisionAtK:
 
 
 def precision_at_k_scorer(k=1):
-    """Scorer for `GridSearchCV`, `ScoringMonitor` and the like.
+    """Scorer for `GridSearchCV` and the like.
 
     Parameters
     ----------
@@ -104,6 +104,7 @@ def precision_at_k_scorer(k=1):
     scorer : callable
         Called as ``scorer(estimator, X, y)``, y an indicator matrix. The estimator has
         `predict_top_k`, or is a pipeline or a search whose last part has it.
+        `sklearn.callback.ScoringMonitor` takes it in a dict: ``{"P@1": scorer}``.
 
     Examples
     --------

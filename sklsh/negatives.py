@@ -7,6 +7,7 @@ output layer have changed.
 """
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -323,7 +324,7 @@ class LSH(Uniform):
         self.tables.rebuild(codes, rows, self.n_threads)
         self._changed[:] = False
         self._batches_left = round(self.period)
-        self.period *= self.rehash_growth
+        self.period = min(self.period * self.rehash_growth, sys.maxsize)
 
     @property
     def mean_load(self):

@@ -81,7 +81,8 @@ class SLIDEClassifier(NetworkClassifier):
         stand-ins.
 
     optimizer : {"adam", "momentum", "sgd"} or Optimizer, default="adam"
-        How weights move. All of them touch only rows that have a gradient.
+        How weights move. All of them touch only rows that have a gradient. "momentum" and
+        "sgd" want a larger `learning_rate_init` than the default, 0.1 or 1.
 
     learning_rate_init : float, default=0.01
         Rate of the first step. It falls linearly to zero over `fit`.
@@ -94,8 +95,8 @@ class SLIDEClassifier(NetworkClassifier):
         Epochs.
 
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights it finds, with the network, optimizer and
-        sampler of the first call; only the schedule starts again.
+        Whether `fit` goes on from the weights it finds, with the network, optimizer,
+        sampler and loss of the first call; only the schedule starts again.
 
     verbose : bool, default=False
         Whether to print each epoch's loss. See `set_callbacks` for progress bars.
@@ -150,6 +151,9 @@ class SLIDEClassifier(NetworkClassifier):
 
     Notes
     -----
+    Dense features should be scaled, as for any network; text wants unit-length rows, as
+    TfidfVectorizer makes them.
+
     `fork` after a call with more than one thread can hang in the child: a limit of the
     OpenMP library of gcc. Use joblib's default, loky, or `n_jobs=None`.
 

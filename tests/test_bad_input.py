@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 
 from sklsh import SLIDEClassifier
+from sklsh._sklearn import effective_n_threads
 from sklsh.optimizers import Adam
 
 RNG = np.random.RandomState(0)
@@ -208,3 +209,18 @@ def test_unfitted_model_says_so(method):
 )  # fmt: skip
 def test_unfitted_model_has_no_fitted_attributes(attribute):
     assert not hasattr(make(), attribute)
+
+
+@pytest.mark.parametrize("index", [-1, 10**8])
+def test_damaged_csr_is_refused(index):
+    X = sp.random_array((50, 20), density=0.2, format="csr", random_state=0)
+    y = np.arange(50) % 3
+    model = SLIDEClassifier(max_iter=1).fit(X, y)
+    X.indices[3] = index
+    for call in (lambda: model.predict(X), lambda: SLIDEClassifier().fit(X, y)):
+        with pytest.raises(ValueError, match="X is no valid CSR matrix"):
+            call()
+
+
+def test_huge_n_jobs_is_held_to_the_machine():
+    assert effective_n_threads(10**6) == effective_n_threads(-1)
