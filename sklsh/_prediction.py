@@ -36,7 +36,7 @@ class NetworkPredictions:
         """
         X = self._checked(X)
         check_k(k, len(self.classes_), "classes")
-        ids, scores = self._top_k_ids(X, k)
+        ids, scores = self._top_k(X, k)
         return self.classes_[ids], scores
 
     def decision_function(self, X):
@@ -122,7 +122,7 @@ class NetworkPredictions:
         """
         X = self._checked(X)
         if not self._format.multilabel:
-            ids, _ = self._top_k_ids(X, 1)
+            ids, _ = self._top_k(X, 1)
             return self.classes_[ids[:, 0]]
         shape = (X.shape[0], len(self.classes_))
         if self._format.container is None:
@@ -132,7 +132,7 @@ class NetworkPredictions:
             labels = sp.vstack([sp.csr_array(block) for block in blocks], format="csr")
         else:
             k = min(max(1, round(self._progress.labels_per_row)), shape[1])
-            ids, _ = self._top_k_ids(X, k)
+            ids, _ = self._top_k(X, k)
             indptr = np.arange(0, ids.size + 1, k)
             labels = sp.csr_array((np.ones(ids.size, dtype=bool), ids.ravel(), indptr), shape)
             labels.sort_indices()
@@ -143,7 +143,7 @@ class NetworkPredictions:
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         return checked_csr(X) if sp.issparse(X) else X
 
-    def _top_k_ids(self, X, k):
+    def _top_k(self, X, k):
         return self._network.top_k(X, k, effective_n_threads(self.n_jobs))
 
     def _logits(self, X):

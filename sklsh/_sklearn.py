@@ -39,9 +39,9 @@ def at_least(low, kind=Integral):
     return Interval(kind, low, None, closed="left")
 
 
-def fraction(closed="left"):
-    """Constraint of a parameter: a real number between 0 and 1."""
-    return Interval(Real, 0, 1, closed=closed)
+def fraction():
+    """Constraint of a parameter: a real number in [0, 1)."""
+    return Interval(Real, 0, 1, closed="left")
 
 
 def check_k(k, most, what):

@@ -53,7 +53,8 @@ class SLIDEClassifier(NetworkClassifier):
         What makes up for the classes not looked at. "logq" takes from each logit the log
         of the share of steps that look at its class, so that sampling does not favour
         rare classes. "head_tail" weighs uniform draws by how many classes each stands
-        for, which makes the softmax's sum unbiased. "none" ranks rare classes higher.
+        for, which makes the softmax's sum unbiased. "none" ranks rare classes higher
+        and may be ahead in the first epochs.
 
     hash_family : {"simhash"}, default="simhash"
         Hash functions; so far there is one family.

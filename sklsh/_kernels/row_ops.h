@@ -101,7 +101,7 @@ static void SIMD(adam)(float *restrict w, float *restrict m, float *restrict v,
 
 /* ---- losses over one row of logits ---- */
 
-/* e^x to 2 ulp for |x| < 87, clamped outside: 2^k times a polynomial in the rest */
+/* e^x to about 3 ulp for |x| < 87, clamped outside: 2^k times a polynomial in the rest */
 static inline float SIMD(exp)(float x)
 {
     const float to_integer = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
