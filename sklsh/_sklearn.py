@@ -80,13 +80,13 @@ def effective_n_threads(n_jobs):
     return max(1, limit + 1 + int(n_jobs))
 
 
-def checked_csr(X):
+def checked_csr(X, name="X"):
     """Return sparse X as a csr_array, or raise ValueError if its indices are damaged."""
     X = sp.csr_array(X)
     try:
         X.check_format(full_check=True)
     except ValueError as error:
-        raise ValueError(f"X is no valid CSR matrix: {error}") from error
+        raise ValueError(f"{name} is no valid CSR matrix: {error}") from error
     return X
 
 
