@@ -12,12 +12,14 @@ import joblib
 import scipy.sparse as sp
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackSupportMixin
+from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sklsh._kernels._threads import max_threads
 
 __all__ = [
+    "BaseScorer",
     "CallbackSupportMixin",
     "Interval",
     "StrOptions",
