@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklsh._hashing import HashTables, SimHasher, auto_n_bits
+from sklsh._hashing import SimHasher, auto_n_bits
 from sklsh._kernels import _candidates
 from sklsh._memory import writable
+from sklsh._tables import HashTables
 
 __all__ = ["Candidates", "Full", "InBatch", "LSH", "Sampler", "Uniform"]
 

@@ -6,8 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklsh._classifier import NetworkClassifier
-from sklsh._hashing import MAX_BITS, HashTables, auto_n_bits
+from sklsh._hashing import MAX_BITS, auto_n_bits
 from sklsh._sklearn import Interval, StrOptions, at_least, check_is_fitted, fraction
+from sklsh._tables import HashTables
 from sklsh.negatives import LSH, Full, InBatch, Uniform
 from sklsh.optimizers import OPTIMIZERS, Optimizer
 

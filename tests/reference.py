@@ -72,7 +72,7 @@ def logistic_loss(logits, offset, weight, indptr, positions, row_weight):
     return loss, row_weight[:, None] * weight * (expit(z) - labels)
 
 
-# ---- _simhash, _tables ----
+# ---- _simhash, _dwta, _tables ----
 
 
 def simhash(vectors, width, signs, n_bits, n_tables):
@@ -85,6 +85,25 @@ def simhash(vectors, width, signs, n_bits, n_tables):
     codes = bits.reshape(len(x), n_tables, n_bits) @ (1 << np.arange(n_bits))
     codes[~x.any(axis=1)] = -1
     return codes
+
+
+def dwta(vectors, order, n_digits, n_tables):
+    """Codes of all vectors, bin by bin."""
+    starts = range(0, order.shape[1], 8)
+    codes = np.full((len(vectors), n_tables), -1)
+    for row, x in zip(codes, vectors, strict=True):
+        bins = [x[permutation[s : s + 8]] for permutation in order for s in starts]
+        present = {b: np.where(v == 0, -np.inf, v) for b, v in enumerate(bins) if v.any()}
+        digits = {b: int(v.argmax()) for b, v in present.items()}
+        if digits:
+            coded = np.array([filled(digits, b) for b in range(n_digits * n_tables)])
+            row[:] = coded.reshape(n_tables, n_digits) @ 8 ** np.arange(n_digits)
+    return codes
+
+
+def filled(digits, b):
+    """Digit of bin b, or of the donor whose hash with it is smallest."""
+    return digits[b if b in digits else min(digits, key=lambda donor: mix(mix(b) + donor))]
 
 
 def build_tables(codes, n_buckets):

@@ -3,7 +3,7 @@
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklsh import SLIDEClassifier
-from sklsh.lsh import LSHIndex, SimHash
+from sklsh.lsh import DWTA, LSHIndex, SimHash
 
 STOCHASTIC = "sample_weight is not equivalent to removing/repeating samples."
 
@@ -24,7 +24,10 @@ def expected_failed_checks(estimator):
         SLIDEClassifier(loss="logistic"),
         SLIDEClassifier(loss="softmax_logistic", hidden_layer_sizes=(32, 16)),
         SimHash(),
+        SimHash(projections="gaussian"),
+        DWTA(),
         LSHIndex(),
+        LSHIndex(hash_family="dwta"),
     ],
     expected_failed_checks=expected_failed_checks,
     xfail_strict=True,

@@ -21,6 +21,9 @@ cdef extern from "row_ops_table.h" nogil:
         ) noexcept nogil
         void (*rotate16)(float* x, const float* sign, ptrdiff_t width) noexcept nogil
         void (*sign_bits16)(const float* x, int* code, int bit) noexcept nogil
+        void (*winners16)(
+            const float* x, const int* rows, ptrdiff_t n, int* slot
+        ) noexcept nogil
         void (*product)(
             ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
             const float* a, ptrdiff_t a_row, ptrdiff_t a_k,

@@ -227,3 +227,23 @@ static void SIMD(sign_bits16)(const float *restrict x, int32_t *restrict code, i
     for (ptrdiff_t lane = 0; lane < 16; lane++)
         code[lane] |= (int32_t)(x[lane] < 0.0f) << bit;
 }
+
+/* ---- winner-take-all in sixteen vectors side by side ---- */
+
+/* slot[lane] = which of the n rows of x is largest in the lane, the first of them if
+ * several are; -1 if all are -infinity. x : (., 16); rows : (n,); slot : (16,) */
+static void SIMD(winners16)(const float *restrict x, const int32_t *restrict rows, ptrdiff_t n,
+                            int32_t *restrict slot)
+{
+    for (ptrdiff_t lane = 0; lane < 16; lane += LANES) {
+        SIMD(vector) largest = (SIMD(vector)){0.0f} - INFINITY;
+        SIMD(mask) winner = (SIMD(mask)){0} - 1;
+        for (ptrdiff_t s = 0; s < n; s++) {
+            const SIMD(vector) y = *(const SIMD(vector) *)(x + 16 * rows[s] + lane);
+            const SIMD(mask) above = y > largest;
+            largest = (SIMD(vector))((above & (SIMD(mask))y) | (~above & (SIMD(mask))largest));
+            winner = (above & (int32_t)s) | (~above & winner);
+        }
+        *(SIMD(mask) *)(slot + lane) = winner;
+    }
+}

@@ -19,6 +19,7 @@ typedef struct {
     float (*logistic)(float *z, const float *offset, const float *weight, ptrdiff_t n);
     void (*rotate16)(float *x, const float *sign, ptrdiff_t width);
     void (*sign_bits16)(const float *x, int32_t *code, int bit);
+    void (*winners16)(const float *x, const int32_t *rows, ptrdiff_t n, int32_t *slot);
     void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const float *a, ptrdiff_t a_row,
                     ptrdiff_t a_k, const float *b, ptrdiff_t b_k, float *c,
                     ptrdiff_t c_row, int accumulate);

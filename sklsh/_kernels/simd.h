@@ -15,7 +15,7 @@
     static const row_ops SIMD(ops) = {                                                \
         label, SIMD(dot), SIMD(sum_rows), {SIMD(sgd), SIMD(momentum), SIMD(adam)},        \
         SIMD(add_max), SIMD(softmax), SIMD(logistic), SIMD(rotate16),                 \
-        SIMD(sign_bits16), SIMD(product)};
+        SIMD(sign_bits16), SIMD(winners16), SIMD(product)};
 
 #define SIMD(name) name##_baseline
 #define LANES 4
