@@ -45,11 +45,11 @@ def test_bits_of_simhash_agree_as_often_as_the_angle_says(projections, width):
 @pytest.mark.parametrize("n_bits, n_tables", [(4, 2), (8, 16), (12, 64)])
 @pytest.mark.parametrize("kind, width", [("random", 24), ("axes", 24), ("random", 128)])
 def test_retrieval_with_gaussian_projections_follows_the_law(kind, width, n_bits, n_tables):
-    u, v = orthogonal_pairs(kind, width, 4000)
+    u, v = orthogonal_pairs(kind, width, 2000)
     settings = {"hash_family": "dense_simhash", "n_bits": n_bits, "n_tables": n_tables}
     for angle in np.radians([20, 45, 70]):
         found = []
-        for seed, rows in enumerate(np.arange(4000).reshape(40, 100)):
+        for seed, rows in enumerate(np.arange(2000).reshape(20, 100)):
             index = LSHIndex(**settings, random_state=seed).fit(u[rows])
             candidates = index.candidates(at_angle(u[rows], v[rows], angle))
             found.append(candidates.diagonal().mean())
