@@ -153,6 +153,14 @@ def test_rows_without_anything_are_kept():
     assert list(iter_xmc_file(BytesIO(b"0 2 2\n"))) == []
 
 
+def test_repeated_features_are_added_as_they_come():
+    # In another order float32 gives another sum, as it would if this row were sorted alone.
+    row = b"0 " + b" ".join(b"5:%d" % value for value in [2**24, 1, 1, 1, 1, 7, 2**24, 1] * 5)
+    X, _ = load(row + b"\n0 2:1 1:1\n")
+    X_alone, _ = load(row, n_features=6)
+    assert X[0].data.tolist() == X_alone.data.tolist()
+
+
 def test_256_times_the_same_label_is_one_label():
     _, Y = load(b",".join([b"1"] * 256) + b" 0:1")
     assert Y.toarray().tolist() == [[0, 1]]

@@ -94,13 +94,11 @@ class XMCReader:
                 f"the file ends after {self._n_read:,} rows, but its header says {self.n_rows:,}; "
                 "it may be cut short"
             )
-        first_row = self._n_read - n_rows
         joined = _Piece(*map(_joined, zip(*pieces, strict=True))) if pieces else _no_rows()
         del pieces
         X = _csr(joined.values, joined.features, joined.feature_counts, self.n_features)
-        Y = _csr(None, joined.labels, joined.label_counts, self.n_classes)
-        self._tidy(X, Y, first_row)
-        return X, Y
+        ones = np.ones(len(joined.labels), dtype=np.uint8)
+        return X, _csr(ones, joined.labels, joined.label_counts, self.n_classes)
 
     def _parse(self, most_rows):
         """Parse rows of the text at hand, at most `most_rows`."""
@@ -133,27 +131,18 @@ class XMCReader:
             np.diff(ends[:n_rows], prepend=0) for ends in (label_ends, feature_ends)
         )
         n_labels, n_entries = label_counts.sum(), feature_counts.sum()
-        return _Piece(
-            labels[:n_labels].copy(),
-            label_counts,
-            features[:n_entries].copy(),
-            values[:n_entries].copy(),
-            feature_counts,
+        labels, label_counts, _ = _tidy(labels[:n_labels], label_counts)
+        features, feature_counts, values = _tidy(
+            features[:n_entries], feature_counts, values[:n_entries]
         )
-
-    def _tidy(self, X, Y, first_row):
-        """Sort indices; add up repeated features and keep repeated labels once."""
-        Y.sum_duplicates()
-        Y.data[:] = 1  # repeated labels were added up, too
-        n_entries = X.nnz
-        X.sum_duplicates()
-        if X.nnz < n_entries and not np.isfinite(X.data).all():
-            entry = np.flatnonzero(~np.isfinite(X.data))[0]
-            row = np.searchsorted(X.indptr, entry, side="right") - 1
+        if not np.isfinite(values).all():
+            wrong = np.flatnonzero(~np.isfinite(values))[0]
+            row = np.searchsorted(np.cumsum(feature_counts), wrong, side="right")
             raise self._error(
-                f"values of the repeated feature {X.indices[entry]} of row {first_row + row} "
-                "(counted from 0) add up to more than float32 holds"
+                f"values of the repeated feature {features[wrong]} of row "
+                f"{self._n_read - n_rows + row} (counted from 0) add up to more than float32 holds"
             )
+        return _Piece(labels, label_counts, features, values, feature_counts)
 
     def _complaint(self, problem, place):
         """What was expected and found where the kernel stopped."""
@@ -254,6 +243,21 @@ def _shown(text):
     return repr(bytes(text))[1:]  # without the b
 
 
+def _tidy(indices, counts, values=None):
+    """Copies, indices of each row sorted, values of repeated ones added up as they come."""
+    row = np.repeat(np.arange(len(counts)), counts)
+    if ((np.diff(indices) > 0) | (np.diff(row) > 0)).all():
+        return indices.copy(), counts, None if values is None else values.copy()
+    order = np.lexsort((indices, row))  # stable
+    indices, row = indices[order], row[order]
+    is_first = (np.diff(indices, prepend=-1) != 0) | (np.diff(row, prepend=-1) != 0)
+    first = np.flatnonzero(is_first)
+    if values is not None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.add.reduceat(values[order], first)
+    return indices[first], np.bincount(row[first], minlength=len(counts)), values
+
+
 def _joined(parts):
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -265,11 +269,9 @@ def _no_rows():
 
 
 def _csr(data, indices, counts, n_columns):
-    """CSR of `counts` entries a row; ones if `data` is None, all columns if `n_columns` is."""
+    """CSR of `counts` entries a row, with as many columns as it takes if `n_columns` is None."""
     index_type = np.int32 if len(indices) <= np.iinfo(np.int32).max else np.int64
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(index_type)
-    if data is None:
-        data = np.ones(len(indices), dtype=np.uint8)
     if n_columns is None:
         n_columns = int(indices.max(initial=-1)) + 1
     parts = (data, indices.astype(index_type, copy=False), indptr)
