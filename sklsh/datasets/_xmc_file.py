@@ -103,8 +103,8 @@ def load_xmc_file(path, *, n_features=None, n_classes=None, header="auto"):
 def iter_xmc_file(path, *, chunk_size=10_000, n_features=None, n_classes=None, header="auto"):
     r"""Read a file of :func:`load_xmc_file` in chunks of rows, for `partial_fit`.
 
-    Memory holds a chunk, twice while it is joined, and a few megabytes of text, or some
-    times a line if that is longer.
+    Memory holds a chunk, twice while it is joined, and a few megabytes of text, or a few
+    times a line that is longer.
 
     Parameters
     ----------
