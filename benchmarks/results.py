@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def facts(data):
+def facts(data=()):
     """Command, versions and machine; the folders `data` of this machine become DIR."""
     words = ["DIR" if Path(word) in data else word for word in sys.argv[1:]]
     if "--json" in words:
@@ -79,7 +79,23 @@ def xmc_table(run):
     return rows
 
 
-TABLES = {"width": width_table, "xmc": xmc_table}
+def out_of_core_table(run):
+    """Speed and memory of training from a file."""
+    result = run["results"]
+    return [
+        f"{run['data']}; {run['setting']}.",
+        "",
+        "| file | reading | reading and training | memory beside the model | model | P@1 |",
+        "|---|---|---|---|---|---|",
+        f"| {result['file_bytes'] / 1e6:,.0f} MB "
+        f"| {result['reading_mb_per_cpu_s']:.0f} MB per CPU s "
+        f"| {result['training_rows_per_cpu_s']:,} rows per CPU s "
+        f"| {result['training_bytes_above_imports_and_model'] / 1e6:.0f} MB "
+        f"| {result['model_bytes'] / 1e6:.0f} MB | {result['P@1']:.2f} |",
+    ]
+
+
+TABLES = {"width": width_table, "xmc": xmc_table, "out_of_core": out_of_core_table}
 
 
 def readme_with_tables(text):
