@@ -9,6 +9,7 @@ from sklearn.utils import gen_batches
 
 from sklsh._kernels import _dwta, _products, _simhash
 from sklsh._memory import aligned_zeros, padded, require_bytes
+from sklsh._storage import as_float32
 
 MAX_BITS = 24
 # Below this width a rotation has too few coordinates to mix into Gaussian directions.
@@ -96,7 +97,7 @@ class DenseSimHasher:
     def _hash(self, vectors, codes, n_threads):
         n_planes = len(self.planes)
         left = aligned_zeros((len(vectors), padded(self.width)))
-        left[:, : self.width] = vectors
+        left[:, : self.width] = as_float32(vectors)
         projections = np.empty((len(vectors), padded(n_planes)), dtype=np.float32)
         _products.product_nt(left, self.planes, n_planes, projections, n_threads)
         negative = projections[:, :n_planes] < 0

@@ -56,23 +56,24 @@ def adam(hyper, w, m, v, g):
 # ---- _losses ----
 
 
-def softmax_loss(logits, offset, indptr, positions, row_weight):
+def softmax_loss(logits, offset, indptr, positions, label_weight, row_weight):
     """Loss of each row, its log partition, the gradient by the logits."""
     z = logits[:, : len(offset)].astype(float) + offset
-    labels = dense(indptr, positions, np.ones(len(positions)), len(offset))
+    labels = dense(indptr, positions, label_weight, len(offset))
     log_partition = logsumexp(z, axis=1)
-    n_labels = labels.sum(axis=1)
-    loss = row_weight * (n_labels * log_partition - (labels * z).sum(axis=1))
+    target = labels.sum(axis=1)
+    loss = row_weight * (target * log_partition - (labels * z).sum(axis=1))
     softmax = np.exp(z - log_partition[:, None])
-    return loss, log_partition, row_weight[:, None] * (n_labels[:, None] * softmax - labels)
+    return loss, log_partition, row_weight[:, None] * (target[:, None] * softmax - labels)
 
 
-def logistic_loss(logits, offset, weight, indptr, positions, row_weight):
+def logistic_loss(logits, offset, weight, indptr, positions, label_weight, row_weight):
     """Loss of each row, the gradient by the logits."""
     z = logits[:, : len(offset)].astype(float) + offset
-    labels = dense(indptr, positions, np.ones(len(positions)), len(offset))
-    loss = row_weight * (weight * (np.logaddexp(0, z) - labels * z)).sum(axis=1)
-    return loss, row_weight[:, None] * weight * (expit(z) - labels)
+    is_label = dense(indptr, positions, np.ones(len(positions)), len(offset))
+    scale = weight * (1 - is_label + dense(indptr, positions, label_weight, len(offset)))
+    loss = row_weight * (scale * (np.logaddexp(0, z) - is_label * z)).sum(axis=1)
+    return loss, row_weight[:, None] * scale * (expit(z) - is_label)
 
 
 # ---- _simhash, _dwta, _tables ----

@@ -17,6 +17,7 @@ from libc.string cimport memset
 
 from sklsh._kernels._random cimport mix
 from sklsh._kernels._simd cimport ops
+from sklsh._kernels._stored cimport as_float, stored
 
 cdef enum:
     LANES = 16         # dense vectors hashed side by side, one a lane
@@ -25,7 +26,7 @@ cdef enum:
 
 
 def dwta_dense(
-    const float[:, ::1] vectors,  # IN (n_vectors, >= width)
+    const stored[:, ::1] vectors,  # IN (n_vectors, >= width)
     const int[::1] rows,         # IN (n,): which vectors to hash
     const int[:, ::1] order,     # IN (n_permutations, width): coordinates, permuted
     int n_digits,
@@ -97,11 +98,13 @@ cdef inline Py_ssize_t bins_of(Py_ssize_t width) noexcept nogil:
 # ---- dense: sixteen vectors side by side ----
 
 
-cdef inline void spread(const float* vector, Py_ssize_t width, float* lane) noexcept nogil:
+cdef inline void spread(const stored* vector, Py_ssize_t width, float* lane) noexcept nogil:
     """A vector as one lane, with minus infinity for missing values."""
     cdef Py_ssize_t i
     for i in range(width):
-        lane[i * LANES] = vector[i] if vector[i] != 0.0 else -INFINITY
+        lane[i * LANES] = as_float(vector + i)
+        if lane[i * LANES] == 0.0:
+            lane[i * LANES] = -INFINITY
 
 
 cdef void encode_chunk(

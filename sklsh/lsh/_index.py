@@ -12,6 +12,7 @@ from sklsh._memory import padded, require_bytes, writable
 from sklsh._sklearn import (
     Interval,
     StrOptions,
+    VersionStamp,
     at_least,
     check_is_fitted,
     check_k,
@@ -24,7 +25,7 @@ from sklsh._tables import HashTables
 from sklsh.lsh._rows import dense_rows
 
 
-class LSHIndex(BaseEstimator):
+class LSHIndex(VersionStamp, BaseEstimator):
     """Approximate nearest neighbours by hash tables, re-ranked exactly.
 
     The items that share a bucket with the query in any table are its candidates; `query`

@@ -12,6 +12,7 @@ from sklsh._hashing import MAX_BITS, make_hasher
 from sklsh._sklearn import (
     Interval,
     StrOptions,
+    VersionStamp,
     at_least,
     check_is_fitted,
     effective_n_threads,
@@ -22,7 +23,9 @@ from sklsh._sklearn import (
 from sklsh.lsh._rows import canonical_csr, dense_rows
 
 
-class HashTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class HashTransformer(
+    VersionStamp, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """What transformers to codes share: drawing the functions, and hashing rows."""
 
     _parameter_constraints = {
