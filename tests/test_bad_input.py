@@ -260,6 +260,16 @@ def test_negatives_of_the_batch_do_not_go_with_sets_of_a_row_s_own():
     assert vars(model) == vars(make(active_set="sample", negatives="in_batch"))
 
 
+@pytest.mark.parametrize(
+    ["name", "value"], [("prediction", "approximate"), ("n_bits", 0), ("hash_family", "minhash")]
+)
+def test_prediction_checks_parameters_set_after_fit(name, value):
+    model = make(prediction="lsh").fit(X, LABEL).set_params(**{name: value})
+    for method in (model.predict, lambda X: model.predict_top_k(X, 2)):
+        with pytest.raises(ValueError, match=name):
+            method(X)
+
+
 def test_every_parameter_is_in_the_table():
     assert BAD_PARAMETERS.keys() == SLIDEClassifier().get_params().keys()
 
