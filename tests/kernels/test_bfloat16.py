@@ -6,9 +6,9 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklsh._hashing import HashTables
+from sklsh._tables import HashTables
 from sklsh._kernels import _products, _rows, _simhash, _topk
-from sklsh.optimizers import from_bfloat16, to_bfloat16
+from sklsh._storage import as_float32, to_bfloat16
 
 WIDTHS = [1, 3, 16, 17, 48, 100, 128, 130]
 PADDED = [16, 48, 112, 128, 320]
@@ -22,7 +22,7 @@ def normals(*shape, seed=0):
 def both_forms(*shape, seed=9):
     """Random weights as bits of bfloat16, and as the floats that those stand for."""
     bits = to_bfloat16(normals(*shape, seed=seed))
-    return bits, from_bfloat16(bits)
+    return bits, as_float32(bits)
 
 
 def some_rows(n, n_rows, seed=0):
@@ -58,9 +58,9 @@ def test_conversion_at_ties_and_beside_them(high, low):
 
 def test_every_bfloat16_converts_to_itself():
     bits = np.arange(1 << 16, dtype=np.uint16)
-    bits = bits[np.isfinite(from_bfloat16(bits))]
+    bits = bits[np.isfinite(as_float32(bits))]
     assert len(bits) > 65000
-    assert np.array_equal(to_bfloat16(from_bfloat16(bits)), bits)
+    assert np.array_equal(to_bfloat16(as_float32(bits)), bits)
 
 
 # ---- kernels that read ----
@@ -211,7 +211,7 @@ def test_rounding_is_the_same_at_every_level(simd_level):
 @pytest.mark.parametrize("seed", [0, 2**63])
 def test_no_gradient_leaves_the_bits(kernel, seed, simd_level):
     every_finite = np.arange(1 << 16, dtype=np.uint16)
-    every_finite = every_finite[np.isfinite(from_bfloat16(every_finite))][:65000].reshape(130, 500)
+    every_finite = every_finite[np.isfinite(as_float32(every_finite))][:65000].reshape(130, 500)
     nothing = np.zeros((130, 500), np.float32)
     stepped, _ = take_step("sgd", every_finite, nothing, seed, 1, kernel)
     assert np.array_equal(stepped, every_finite)
@@ -256,6 +256,6 @@ def test_many_small_steps_add_up(simd_level):
     bits, gradient = to_bfloat16(np.ones((19, 64), np.float32)), np.full((19, 64), -2 * 2**-7 / 50)
     for step in range(2000):
         bits, _ = take_step("sgd", bits, gradient.astype(np.float32), seed=step)
-    moved = from_bfloat16(bits[:-3]) - 1
+    moved = as_float32(bits[:-3]) - 1
     assert abs(moved.mean() - 2000 / 50 * 2**-7) < 4 * moved.std() / np.sqrt(moved.size)
     assert 0 < moved.std() < 0.1

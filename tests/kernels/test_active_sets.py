@@ -6,7 +6,7 @@ import reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sklsh._hashing import HashTables
+from sklsh._tables import HashTables
 from sklsh._kernels import _active_sets, _rows
 
 N_BITS, N_TABLES, N_CLASSES, N_ROWS = 3, 4, 150, 40
