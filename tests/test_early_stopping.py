@@ -135,6 +135,16 @@ def test_loss_goes_back_with_the_weights():
     assert_allclose(model.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
 
 
+def test_classes_put_back_are_hashed_again():
+    features, Y = wide_problem()
+    settings = {"early_stopping": True, "max_iter": 12, "n_iter_no_change": 12, "rehash_every": 1}
+    model = wide_model(learning_rate_init=0.1, **settings).fit(features, Y)
+    assert np.argmax(model.validation_scores_) < 11  # so there was something to put back
+    tables, output = model._negatives.tables, model._network.output
+    tables.rehash(output, 1)
+    assert_array_equal(tables.tables.codes, tables.hasher.codes(output.weights))
+
+
 def test_without_it_there_are_no_scores():
     model = make(max_iter=1).fit(X, CLUSTER)
     assert model.validation_scores_ is None
