@@ -18,6 +18,7 @@ class Progress:
     random_generator: np.random.Generator
     loss_curve: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
+    best_validation_score: float | None = None
     n_steps: int = 0
     n_epochs: int = 0
     n_active_sum: float = 0.0
@@ -206,4 +207,5 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
             break
     if plan.early_stopping:
         network.restore(plan.early_stopping.best_network)
+        progress.best_validation_score = plan.early_stopping.best_score
         negatives.refresh(network.output, np.arange(Y.shape[1]))

@@ -6,8 +6,8 @@ import reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sklsh._tables import HashTables
 from sklsh._kernels import _active_sets, _rows
+from sklsh._tables import HashTables
 
 N_BITS, N_TABLES, N_CLASSES, N_ROWS = 3, 4, 150, 40
 NO_CAP = 10**6

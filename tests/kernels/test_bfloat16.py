@@ -6,9 +6,9 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklsh._tables import HashTables
 from sklsh._kernels import _products, _rows, _simhash, _topk
 from sklsh._storage import as_float32, to_bfloat16
+from sklsh._tables import HashTables
 
 WIDTHS = [1, 3, 16, 17, 48, 100, 128, 130]
 PADDED = [16, 48, 112, 128, 320]
