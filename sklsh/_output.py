@@ -30,6 +30,9 @@ class OutputLayer:
     dtype : {"float32", "bfloat16"}
         How the weights are stored.
 
+    seed : int, default=0
+        Of the rounding of updates to bfloat16.
+
     Attributes
     ----------
     loss : {"softmax", "logistic"}
@@ -39,8 +42,8 @@ class OutputLayer:
         Running mean of the softmax's log sum exp.
     """
 
-    def __init__(self, n_classes, width, n_slots, dtype="float32"):
-        self.parameter = Parameter.zeros((n_classes, padded(width)), n_slots, dtype)
+    def __init__(self, n_classes, width, n_slots, dtype="float32", seed=0):
+        self.parameter = Parameter.zeros((n_classes, padded(width)), n_slots, dtype, seed)
         self.bias_parameter = Parameter(aligned_zeros((n_classes, 1)), n_slots)
         self.loss = "softmax"
         self.mean_log_partition = 0.0
@@ -151,10 +154,11 @@ class OutputLayer:
         return loss, d_hidden
 
     def _gather(self, drawn, n_threads):
-        """Rows of the candidates as floats; the weights themselves if those are all classes."""
+        """Rows of the candidates as floats; the weights themselves if those are all, in order."""
         weights, n = self.weights, len(drawn.ids)
-        if n == len(weights) and drawn.n_exact == n and weights.dtype == np.float32:
-            return weights
+        if n == len(weights) and weights.dtype == np.float32:
+            if np.array_equal(drawn.ids, np.arange(n)):
+                return weights
         rows = self._scratch.floats("rows", n, weights.shape[1])
         _rows.gather_rows(weights, drawn.ids, rows, n_threads)
         return rows
@@ -199,7 +203,8 @@ class OutputLayer:
         """Go on with one-vs-rest logistic loss after a softmax.
 
         A softmax leaves the level of its logits free. The biases are shifted so that the
-        sigmoids of a row add up to about the number of labels it has.
+        sigmoids of a row add up to about the number of labels it has, over all classes or,
+        where nothing makes up for those not looked at, over the candidates.
         """
         self.loss = "logistic"
         self.bias[:] -= np.float32(self.mean_log_partition - np.log(max(labels_per_row, 1e-7)))

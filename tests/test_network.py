@@ -309,3 +309,24 @@ def test_batches_get_32_bit_indices(index_dtype):
     assert narrow.indices.dtype == narrow.indptr.dtype == np.int32
     assert_array_equal(narrow.toarray(), X.toarray())
     assert_array_equal(as_batch(X.toarray()).toarray(), X.toarray())
+
+
+@pytest.mark.parametrize("loss", ["softmax", "logistic"])
+def test_order_of_candidates_does_not_matter_where_they_are_all_classes(loss):
+    X, Y, row_weight = batch()
+    order = np.random.RandomState(0).permutation(N_CLASSES).astype(np.int32)
+
+    class Permuted(Full):
+        def draw(self, hidden, Y, output):
+            drawn = super().draw(hidden, Y, output)
+            drawn.ids, drawn.positions = order, np.argsort(order).astype(np.int32)[Y.indices]
+            return drawn
+
+    networks = make_network((19, 7), loss=loss), make_network((19, 7), loss=loss)
+    losses = [
+        network.train_step(X, Y, row_weight, sampler(N_CLASSES), 1.0)[0]
+        for network, sampler in zip(networks, (Full, Permuted), strict=True)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    for a, b in zip(*(n.coefs + n.intercepts for n in networks), strict=True):
+        assert_allclose(a, b, rtol=1e-5, atol=1e-6)
