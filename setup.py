@@ -54,7 +54,7 @@ class BuildKernels(build_ext):
             compile_flags, link_flags = [], []
         if os.environ.get("SKLSH_SANITIZE"):
             compile_flags, link_flags = compile_flags + SANITIZE, link_flags + SANITIZE
-        self.rebuild_if_changed(compile_flags + link_flags)
+        self.rebuild_if_changed(self.compiler.compiler_so + OPTIMISE + compile_flags + link_flags)
         for extension in self.extensions:
             extension.extra_compile_args = OPTIMISE + compile_flags
             extension.extra_link_args = link_flags

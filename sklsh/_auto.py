@@ -3,11 +3,12 @@
 import numpy as np
 import scipy.sparse as sp
 
-from sklsh._hashing import auto_n_bits, check_n_bits
+from sklsh._hashing import check_n_bits, resolved_n_bits
 from sklsh._tables import HashTables
 from sklsh.negatives import LSH, Full, InBatch, RowLSH, RowUniform, Uniform
 
 EXACT_BELOW = 2048  # with fewer classes sampling saves nothing: all are looked at
+BYTES_A_CANDIDATE = 44  # in a step with sets of each row's own: ids, logits, columns, shifts
 MANY_ROWS = 100_000  # from here on words are plentiful, and less dropout is needed
 
 SAMPLERS = {
@@ -68,6 +69,7 @@ def make_sampler(settings, n_classes, width, seed):
 
     `width` is that of the last hidden layer.
     """
+    check_n_bits(settings.n_bits, settings.hash_family)
     kind = sampler_class(settings, n_classes)
     if kind is Full:
         return Full(n_classes)
@@ -91,11 +93,14 @@ def table_settings(settings, width):
     }
 
 
+def sampler_bytes(settings, n_classes, n_batch):
+    """Bytes of the hash tables that training will use, and of sets of each row's own."""
+    kind = sampler_class(settings, n_classes)
+    sets = n_batch * settings.n_active * BYTES_A_CANDIDATE if kind in (RowUniform, RowLSH) else 0
+    return sets + (table_bytes(settings, n_classes) if kind in (LSH, RowLSH) else 0)
+
+
 def table_bytes(settings, n_classes):
-    """Bytes of the hash tables that training will use."""
-    if sampler_class(settings, n_classes) not in (LSH, RowLSH):
-        return 0
-    n_bits = settings.n_bits
-    if n_bits == "auto":
-        n_bits = auto_n_bits(n_classes, settings.bucket_size, settings.hash_family)
+    """Bytes of hash tables over the classes."""
+    n_bits = resolved_n_bits(settings.n_bits, n_classes, settings.bucket_size, settings.hash_family)
     return HashTables.bytes_needed(n_classes, n_bits, settings.n_tables)

@@ -4,9 +4,9 @@ A subclass holds the parameters. Its predictions, its fitted attributes and how 
 itself are mixed in from files of their own.
 """
 
-import copy
 import math
 from contextlib import contextmanager
+from numbers import Integral
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 
-from sklsh._auto import dropout_for, loss_for, make_sampler, rows_per_step, table_bytes
+from sklsh._auto import dropout_for, loss_for, make_sampler, rows_per_step, sampler_bytes
 from sklsh._explanation import NetworkExplanations
 from sklsh._fitted import FittedNetwork
 from sklsh._memory import require_bytes
@@ -79,7 +79,7 @@ class NetworkClassifier(
             X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
             Y, row_weight = self._start(X, y, weight, resume=resume)
             metadata = None if sample_weight is None else {"sample_weight": weight}
-            rows, early_stopping = self._held_out(X, Y, row_weight)
+            rows, early_stopping = self._held_out(X, Y, row_weight, weight)
             plan = self._plan(X, self.max_iter, early_stopping=early_stopping)
             with self._fit_task(X, y, metadata) as on_epoch:
                 self._train(*rows, plan, on_epoch)
@@ -126,6 +126,8 @@ class NetworkClassifier(
         return self
 
     def _validated(self, X, y, sample_weight, reset):
+        if sp.issparse(y) and y.shape[1] == 0:
+            raise ValueError(f"y must have at least one column; got shape {y.shape}.")
         X, y = validate_data(
             self, X, y, accept_sparse="csr", dtype=np.float32, multi_output=True, reset=reset
         )
@@ -143,6 +145,8 @@ class NetworkClassifier(
                 )
             Y = self._format.encode(y)
         else:
+            if y.ndim == 2 and y.shape[1] > 1:  # before an array as long as that is made
+                self._require_memory(X.shape[1], sizes, *y.shape, partial)
             target_format = TargetFormat.of(y, classes)
             if partial and classes is None and not target_format.multilabel:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -151,7 +155,7 @@ class NetworkClassifier(
         if self.class_weight is not None:
             Y, weight = self._with_class_weight(Y, weight)
         if not resume:
-            self._create(X.shape[1], sizes, Y, weight)
+            self._create(X.shape[1], sizes, Y, weight, partial)
         self._n_threads = effective_n_threads(self.n_jobs)
         self._network.make_trainable(self._n_threads)
         return Y, weight
@@ -166,14 +170,15 @@ class NetworkClassifier(
             raise ValueError("class_weight and sample_weight leave no row with a weight.")
         return Y, weight
 
-    def _held_out(self, X, Y, weight):
+    def _held_out(self, X, Y, weight, sample_weight):
         """(X, Y, weight) to train on, and the early stopping that watches the other rows.
 
-        Rows of no weight can neither train nor judge, so with early stopping they are left out.
+        Rows of no `sample_weight`, by which the others are scored, are left out; `weight` has
+        class weights in it.
         """
         if not self.early_stopping:
             return (X, Y, weight), None
-        rows = np.flatnonzero(weight)
+        rows = np.flatnonzero(sample_weight)
         n_held_out = math.ceil(self.validation_fraction * len(rows))
         if n_held_out == len(rows):
             raise ValueError(
@@ -182,8 +187,10 @@ class NetworkClassifier(
             )
         order = self._progress.random_generator.permutation(rows)
         held_out, rows = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
+        if not weight[rows].any():
+            raise ValueError("class_weight leaves no row with a weight to train on.")
         return (X[rows], Y[rows], weight[rows]), EarlyStopping(
-            X[held_out], Y[held_out], weight[held_out],
+            X[held_out], Y[held_out], sample_weight[held_out],
             tol=self.tol, patience=self.n_iter_no_change,
         )  # fmt: skip
 
@@ -206,12 +213,10 @@ class NetworkClassifier(
             early_stopping=early_stopping,
         )
 
-    def _create(self, n_features, sizes, Y, weight):
-        n_classes = Y.shape[1]
-        optimizer = make_optimizer(
-            self.optimizer, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon
-        )
-        self._require_memory(n_features, sizes, n_classes, optimizer.n_slots)
+    def _create(self, n_features, sizes, Y, weight, partial):
+        n_rows, n_classes = Y.shape
+        self._require_memory(n_features, sizes, n_rows, n_classes, partial)
+        optimizer = self._make_optimizer()
         random_state = check_random_state(self.random_state)
         self._network = Network(
             n_features, n_classes, sizes,
@@ -230,30 +235,41 @@ class NetworkClassifier(
         return loss_for(self.loss, multilabel=self._format.multilabel, n_classes=n_classes)
 
     def _checked_sizes(self):
-        sizes = np.atleast_1d(self.hidden_layer_sizes)
-        if sizes.ndim != 1 or len(sizes) == 0 or sizes.dtype.kind not in "iu" or sizes.min() < 1:
+        sizes = self.hidden_layer_sizes
+        sizes = [sizes] if isinstance(sizes, Integral) else list(sizes)
+        if not sizes or not all(isinstance(n, Integral) and n >= 1 for n in sizes):
             raise ValueError(
                 "hidden_layer_sizes must be one or more integers of at least 1; "
                 f"got {self.hidden_layer_sizes!r}."
             )
-        return tuple(sizes.tolist())
+        return tuple(map(int, sizes))
 
-    def _require_memory(self, n_features, sizes, n_classes, n_slots):
+    def _make_optimizer(self):
+        return make_optimizer(
+            self.optimizer, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon
+        )
+
+    def _require_memory(self, n_features, sizes, n_rows, n_classes, partial):
+        n_slots = self._make_optimizer().n_slots
         n_bytes = bytes_needed(n_features, sizes, n_classes, n_slots, self.dtype)
-        if self.early_stopping:  # also the best weights so far
+        n_bytes += sampler_bytes(self, n_classes, rows_per_step(self.batch_size, n_rows))
+        if self.early_stopping and not partial:  # also the best weights so far
             n_bytes += bytes_needed(n_features, sizes, n_classes, 0, self.dtype)
         require_bytes(
-            n_bytes + table_bytes(self, n_classes),
+            n_bytes,
             f"A network of {n_features:,} features, hidden layers {sizes} and {n_classes:,} "
-            f"classes with the state of optimizer={self.optimizer!r} and its hash tables",
-            "Smaller hidden_layer_sizes, hashed features or optimizer='sgd' take less.",
+            f"classes with the state of optimizer={self.optimizer!r}, its hash tables and sets",
+            "Smaller hidden_layer_sizes, n_tables or n_active, hashed features or "
+            "optimizer='sgd' take less.",
         )
 
     def _train(self, X, Y, weight, plan, on_epoch):
         self._negatives.prepare(self._n_threads)
-        train(self._network, self._negatives, X, Y, weight, plan, self._progress, on_epoch)
-        self._network.release_buffers()
-        self._tables_for_prediction.forget()
+        try:
+            train(self._network, self._negatives, X, Y, weight, plan, self._progress, on_epoch)
+        finally:  # weights have changed, whatever has ended the training
+            self._network.release_buffers()
+            self._tables_for_prediction.forget()
 
     @contextmanager
     def _fit_task(self, X, y, metadata):
@@ -280,12 +296,7 @@ class NetworkClassifier(
         """What an estimator needs to predict as if training had ended now."""
         names = ["classes_", "n_features_in_", "feature_names_in_", "_format"]
         kept = {name: vars(self)[name] for name in names if name in vars(self)}
-        return kept | {
-            "_network": self._network.frozen(),
-            "_negatives": copy.deepcopy(self._negatives),
-            "_progress": copy.deepcopy(self._progress),
-            "_tables_for_prediction": PredictionTables(self._tables_for_prediction.seed),
-        }
+        return kept | self._lean_state()
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_network")

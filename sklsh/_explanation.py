@@ -37,7 +37,7 @@ class NetworkExplanations:
             label first.
 
         gains : ndarray of shape (k,), float32
-            What each adds to the label's logit.
+            What each, alone in a row and with value 1, adds to the label's logit.
         """
         check_is_fitted(self)
         column = self._column_of(label)
@@ -67,7 +67,7 @@ class NetworkExplanations:
             Entries of `classes_`, those that gain most first.
 
         gains : ndarray of shape (k,), float32
-            What the feature adds to the logit of each.
+            What the feature, alone in a row and with value 1, adds to the logit of each.
         """
         check_is_fitted(self)
         feature = self._feature_number(feature)

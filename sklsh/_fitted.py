@@ -22,6 +22,12 @@ class FittedNetwork:
         return self._network.intercepts
 
     @property
+    def loss_(self):
+        """The loss that training ended with, "softmax" or "logistic"."""
+        check_is_fitted(self)
+        return self._network.loss
+
+    @property
     def n_iter_(self):
         """Epochs, over all calls."""
         check_is_fitted(self)
@@ -89,9 +95,14 @@ class FittedNetwork:
         """
         check_is_fitted(self)
         lean = copy.copy(self)
-        lean._network = self._network.frozen()
-        lean._negatives = copy.deepcopy(self._negatives)
-        lean._negatives.forget_tables()
-        lean._progress = copy.deepcopy(self._progress)
-        lean._tables_for_prediction = PredictionTables(self._tables_for_prediction.seed)
+        vars(lean).update(self._lean_state())
         return lean
+
+    def _lean_state(self):
+        """Copies of what is fitted, without optimizer state and hash tables."""
+        return {
+            "_network": self._network.frozen(),
+            "_negatives": self._negatives.without_tables(),
+            "_progress": copy.deepcopy(self._progress),
+            "_tables_for_prediction": PredictionTables(self._tables_for_prediction.seed),
+        }

@@ -103,7 +103,7 @@ class DenseSimHasher:
         negative = projections[:, :n_planes] < 0
         for bit in range(self.n_bits):
             codes |= negative[:, bit :: self.n_bits].astype(np.int32) << bit
-        codes[~vectors.any(axis=1)] = -1
+        codes[~left.any(axis=1)] = -1
 
 
 class DWTAHasher:
@@ -210,6 +210,11 @@ def auto_n_bits(n_items, bucket_size, family="simhash"):
     unit = DIGIT_BITS if family == "dwta" else 1
     digits = np.round(np.log2(max(n_items, 1) / bucket_size) / unit)
     return unit * int(np.clip(digits, 1, MAX_BITS // unit))
+
+
+def resolved_n_bits(n_bits, n_items, bucket_size, family):
+    """Bits of a code: `n_bits`, or what "auto" stands for."""
+    return auto_n_bits(n_items, bucket_size, family) if n_bits == "auto" else n_bits
 
 
 def check_n_bits(n_bits, family):

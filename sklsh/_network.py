@@ -12,6 +12,7 @@ gradient is zero, so it needs no masks.
 import copy
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from sklsh._batches import Columns, as_batch
 from sklsh._kernels import _products, _rows
@@ -20,6 +21,7 @@ from sklsh._output import OutputLayer
 from sklsh._storage import STORAGE
 from sklsh.optimizers import Parameter
 
+ROWS_AT_ONCE = 4096  # in prediction; enough to keep all threads busy
 EMBEDDING_SCALE = 0.05  # standard deviation; small, so that the data decide the directions
 
 
@@ -64,7 +66,9 @@ class Network:
         self.biases = [
             Parameter(aligned_zeros((1, padded(n))), n_slots) for n in hidden_layer_sizes
         ]
-        self.output = OutputLayer(n_classes, hidden_layer_sizes[-1], n_slots, dtype)
+        self.output = OutputLayer(
+            n_classes, hidden_layer_sizes[-1], n_slots, dtype, seed=self.embedding.seed + 1
+        )
         self._prepare(n_threads)
 
     def _prepare(self, n_threads):
@@ -98,9 +102,18 @@ class Network:
         """Scores of all classes, (n, n_classes) float32: a view of a padded array."""
         return self.output.logits(self.hidden(X, n_threads), n_threads)
 
-    def top_k(self, X, k, n_threads=1):
-        """The k classes of largest logit: (ids, logits), best first."""
-        return self.output.top_k(self.hidden(X, n_threads), k, n_threads)
+    def top_k(self, X, k, n_threads=1, rank=None):
+        """The k classes of largest logit: (ids, logits), best first.
+
+        `rank(hidden, k, n_threads)` may rank them otherwise than exactly. Activations are
+        held for a block of rows at a time.
+        """
+        rank = rank or self.output.top_k
+        ids = np.empty((X.shape[0], k), dtype=np.int32)
+        logits = np.empty((X.shape[0], k), dtype=np.float32)
+        for rows in gen_batches(X.shape[0], ROWS_AT_ONCE):
+            ids[rows], logits[rows] = rank(self.hidden(X[rows], n_threads), k, n_threads)
+        return ids, logits
 
     # ---- training ----
 

@@ -1,12 +1,11 @@
 """Hash tables over the rows of the output layer, kept fresh on a growing schedule."""
 
-import math
 import sys
 
 import numpy as np
 
-from sklsh._hashing import auto_n_bits, make_hasher
-from sklsh._memory import writable
+from sklsh._hashing import make_hasher, resolved_n_bits
+from sklsh._memory import require_bytes, writable
 from sklsh._tables import HashTables
 
 
@@ -28,7 +27,8 @@ class OutputTables:
         Hash tables.
 
     bucket_size : int
-        Wanted classes in a bucket; a look-up reads at most a third more.
+        Wanted classes in a bucket; while training, a look-up reads at most a third more
+        of a bucket, whatever `n_bits` is.
 
     rehash_every : int
         Batches until changed rows are hashed again for the first time.
@@ -49,10 +49,9 @@ class OutputTables:
         self, n_classes, width, *, hash_family, n_bits, n_tables, bucket_size,
         rehash_every, rehash_growth, seed,
     ):  # fmt: skip
-        if n_bits == "auto":
-            n_bits = auto_n_bits(n_classes, bucket_size, hash_family)
+        n_bits = resolved_n_bits(n_bits, n_classes, bucket_size, hash_family)
         self.n_classes = n_classes
-        self.bucket_cap = math.ceil(bucket_size * 4 / 3)
+        self.bucket_cap = bucket_size * 4 // 3
         self.period = rehash_every
         self.rehash_growth = rehash_growth
         self.hasher = make_hasher(hash_family, width, n_bits, n_tables, np.random.RandomState(seed))
@@ -98,7 +97,13 @@ class OutputTables:
     def rehash(self, output, n_threads):
         """Hash the changed rows again."""
         if self.tables is None:
-            self.tables = HashTables(self.n_classes, self.hasher.n_bits, self.hasher.n_tables)
+            size = (self.n_classes, self.hasher.n_bits, self.hasher.n_tables)
+            require_bytes(
+                HashTables.bytes_needed(*size),
+                f"Hash tables of {self.n_classes:,} classes with n_bits={self.hasher.n_bits} and "
+                f"n_tables={self.hasher.n_tables}",
+            )
+            self.tables = HashTables(*size)
         rows = np.flatnonzero(self._changed).astype(np.int32)
         codes = self.hasher.codes(output.weights, rows, n_threads)
         self.tables.rebuild(codes, rows, n_threads)
@@ -130,8 +135,7 @@ class PredictionTables:
 
     def forget(self):
         """Drop the tables, as the weights have changed."""
-        self._tables = None
-        self._settings = None
+        self._made = None  # (settings, tables), set at once: threads may predict side by side
 
     def top_k(self, hidden, output, k, settings, n_threads):
         """The k classes of largest logit among those in a row's buckets, best first.
@@ -139,12 +143,14 @@ class PredictionTables:
         Rows that find fewer than k classes are scored against all. `settings` are the
         parameters of :class:`OutputTables`.
         """
-        if self._settings != settings:
-            self._tables = OutputTables(len(output.bias), seed=self.seed, **settings)
-            self._tables.rehash(output, n_threads)
-            self._settings = settings
-        ids, scores, found = self._tables.tables.best(
-            self._tables.codes(hidden, n_threads), hidden, output.weights, output.bias, k,
+        made = self._made
+        if made is None or made[0] != settings:
+            tables = OutputTables(len(output.bias), seed=self.seed, **settings)
+            tables.rehash(output, n_threads)
+            self._made = made = settings, tables
+        _, tables = made
+        ids, scores, found = tables.tables.best(
+            tables.codes(hidden, n_threads), hidden, output.weights, output.bias, k,
             n_threads=n_threads,
         )  # fmt: skip
         short = np.flatnonzero(found < k)

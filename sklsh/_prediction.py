@@ -10,12 +10,13 @@ from sklsh._memory import padded, require_bytes
 from sklsh._sklearn import check_is_fitted, check_k, checked_csr, effective_n_threads, validate_data
 
 BLOCK_BYTES = 1 << 26  # of logits held at once where all classes are scored
+TOP_K_INSTEAD = "predict_top_k(X, k) needs no array of that size; or pass fewer rows."
 
 
 class NetworkPredictions:
     """Mixin of the predicting methods; every row's result depends on that row alone."""
 
-    def predict_top_k(self, X, k=5):
+    def predict_top_k(self, X, k=None):
         """The k classes with the largest logits, without an n x C array.
 
         Exactly or, with ``prediction="lsh"``, among the classes in the row's hash buckets,
@@ -26,8 +27,8 @@ class NetworkPredictions:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
-        k : int, default=5
-            Classes wanted for each row.
+        k : int, default=None
+            Classes wanted for each row; by default 5, or all if there are fewer.
 
         Returns
         -------
@@ -37,9 +38,17 @@ class NetworkPredictions:
 
         scores : ndarray of shape (n_samples, k), float32
             Their logits.
+
+        Raises
+        ------
+        MemoryError
+            If the result would not fit.
         """
         X = self._checked(X)
-        check_k(k, len(self.classes_), "classes")
+        n_classes = len(self.classes_)
+        k = min(5, n_classes) if k is None else k
+        check_k(k, n_classes, "classes")
+        self._require_dense((X.shape[0], k), 8, "Fewer rows at a time, or a smaller k, take less.")
         ids, scores = self._top_k(X, k)
         return self.classes_[ids], scores
 
@@ -100,10 +109,9 @@ class NetworkPredictions:
             for rows in self._blocks(X):
                 logits[rows] = softmax(logits[rows], axis=1)
             return logits
-        probabilities = expit(logits, out=logits)
-        if not self._format.multilabel:
-            probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-30)
-        return probabilities
+        if self._format.multilabel:
+            return expit(logits, out=logits)
+        return np.exp(self._log_probabilities(logits), out=logits)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of all classes.
@@ -125,9 +133,11 @@ class NetworkPredictions:
         MemoryError
             If the array would not fit; `predict_top_k` needs none of its size.
         """
-        X = self._checked(X)
-        logits = self._all_logits(X)
-        for rows in self._blocks(X):
+        return self._log_probabilities(self._all_logits(self._checked(X)))
+
+    def _log_probabilities(self, logits):
+        """Turn logits into logarithms of probabilities, in place."""
+        for rows in self._blocks(logits):
             if self._network.loss == "softmax":
                 logits[rows] = log_softmax(logits[rows], axis=1)
                 continue
@@ -139,7 +149,8 @@ class NetworkPredictions:
     def predict(self, X):
         """Predicted labels, in the form of the y seen in fit.
 
-        With one label a row, the class of the largest logit. Multilabel under the logistic
+        With one label a row, the class of the largest logit (with ``prediction="lsh"``, of
+        those found; so for multilabel under the softmax). Multilabel under the logistic
         loss, the labels whose logit is positive (probability over one half); under the
         softmax, the n best labels of each row, n the mean number of labels in training,
         rounded, at least 1.
@@ -183,10 +194,13 @@ class NetworkPredictions:
         if self.prediction == "exact":
             return self._network.top_k(X, k, n_threads)
         self._validate_params()  # what follows goes by parameters that may be set after fit
-        network = self._network
+        network, tables = self._network, self._tables_for_prediction
         settings = table_settings(self, network.sizes[-2])
-        hidden = network.hidden(X, n_threads)
-        return self._tables_for_prediction.top_k(hidden, network.output, k, settings, n_threads)
+
+        def rank(hidden, k, n_threads):
+            return tables.top_k(hidden, network.output, k, settings, n_threads)
+
+        return network.top_k(X, k, n_threads, rank)
 
     def _logits(self, X):
         return self._network.logits(X, effective_n_threads(self.n_jobs))
@@ -204,12 +218,9 @@ class NetworkPredictions:
             logits[rows] = self._logits(X[rows])
         return logits
 
-    def _require_dense(self, shape, itemsize):
-        require_bytes(
-            shape[0] * shape[1] * itemsize,
-            f"A dense result of {shape[0]:,} rows by {shape[1]:,} classes",
-            "predict_top_k(X, k) needs no array of that size; or pass fewer rows.",
-        )
+    def _require_dense(self, shape, itemsize, instead=TOP_K_INSTEAD):
+        what = f"A dense result of {shape[0]:,} rows by {shape[1]:,} classes"
+        require_bytes(shape[0] * shape[1] * itemsize, what, instead)
 
     @property
     def _is_binary(self):

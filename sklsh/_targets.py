@@ -9,6 +9,8 @@ import scipy.sparse as sp
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from sklsh._sklearn import checked_csr
+
 
 @dataclass
 class TargetFormat:
@@ -53,7 +55,13 @@ class TargetFormat:
             classes = labels
         elif np.ndim(classes) != 1 or len(classes) == 0:
             raise ValueError(f"classes must be one-dimensional and not empty; got {classes!r}.")
-        return cls(np.unique(classes), False, None, labels.dtype)
+        try:
+            classes = np.unique(classes)
+        except TypeError:  # None, or text among numbers
+            classes = np.array([np.nan])
+        if classes.dtype.kind == "f" and np.isnan(classes).any():
+            raise ValueError("classes must be labels of one type, none of them missing.")
+        return cls(classes, False, None, labels.dtype)
 
     def encode(self, y):
         """Class ids of each row as a CSR matrix of ones, (n_rows, n_classes) uint8."""
@@ -115,8 +123,9 @@ def class_weights(class_weight, classes, Y, weight):
     Parameters
     ----------
     class_weight : dict or "balanced"
-        Weights of classes, 1 where a class is not named; or inversely proportional to how
-        often a class occurs, 1 on average over all labels.
+        Weights of classes, 1 where a class is not named (which, as in scikit-learn, may
+        name others only if it names all); or inversely proportional to how often a class
+        occurs, 1 on average over all labels.
 
     classes : ndarray of shape (n_classes,)
         Labels.
@@ -133,17 +142,16 @@ def class_weights(class_weight, classes, Y, weight):
         balanced = np.ones(Y.shape[1], dtype=np.float32)
         balanced[seen] = counts.sum() / (np.count_nonzero(seen) * counts[seen])
         return balanced
-    place = {label: i for i, label in enumerate(classes.tolist())}
-    weights = np.ones(len(classes), dtype=np.float32)
+    labels = classes.tolist()
+    unknown = [label for label in class_weight if label not in set(labels)]
+    if unknown and not class_weight.keys() >= set(labels):  # a fold may lack a rare class
+        raise ValueError(f"class_weight names {unknown[0]!r}, which is not in classes.")
     for label, value in class_weight.items():
-        if label not in place:
-            raise ValueError(f"class_weight names {label!r}, which is not in classes.")
-        if not (isinstance(value, Real) and 0 <= value < np.inf):
+        if not (isinstance(value, Real) and 0 <= value <= np.finfo(np.float32).max):
             raise ValueError(
                 f"class_weight[{label!r}] must be a non-negative number; got {value!r}."
             )
-        weights[place[label]] = value
-    return weights
+    return np.array([class_weight.get(label, 1) for label in labels], dtype=np.float32)
 
 
 def label_share(Y, weight):
@@ -159,7 +167,7 @@ def label_share(Y, weight):
 
 def indicator_rows(y):
     """CSR matrix of the ones of an indicator matrix, sorted, without explicit zeros."""
-    rows = sp.csr_array(y)
+    rows = checked_csr(y, "y")
     if not rows.has_canonical_format:
         rows = rows.copy()  # y itself is not ours to sort
         rows.sum_duplicates()

@@ -190,7 +190,8 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
                 if not np.isfinite(batch_loss):
                     raise ValueError(
                         f"Training diverged: the loss of step {step + 1} is {batch_loss}. "
-                        f"Lower learning_rate_init={plan.learning_rate} or scale the features."
+                        f"Lower learning_rate_init={plan.learning_rate}, or scale the features or "
+                        "the weights of rows and classes."
                     )
                 loss += batch_loss * len(rows)
                 progress.n_active_sum += n_active

@@ -27,12 +27,16 @@ class Parameter:
     weights : ndarray of shape (n_rows, width), float32 or uint16
         Used without a copy. uint16 holds the bits of bfloat16, the upper half of a float32.
 
+    seed : int, default=0
+        Of the rounding of updates to bfloat16.
+
     n_slots : int
         How many numbers of state the optimizer keeps for a weight, 0 to 2.
     """
 
-    def __init__(self, weights, n_slots):
+    def __init__(self, weights, n_slots, seed=0):
         self.weights = weights
+        self.seed = seed
         width = weights.shape[1]
         no_slot = np.zeros((0, width), dtype=np.float32)
         self.slots = tuple(
@@ -40,9 +44,9 @@ class Parameter:
         )
 
     @classmethod
-    def zeros(cls, shape, n_slots, dtype="float32"):
+    def zeros(cls, shape, n_slots, dtype="float32", seed=0):
         """Parameter of zeros, stored as `dtype`, "float32" or "bfloat16"."""
-        return cls(aligned_zeros(shape, STORAGE[dtype]), n_slots)
+        return cls(aligned_zeros(shape, STORAGE[dtype]), n_slots, seed)
 
     @classmethod
     def random(cls, n_random, width, scale, random_state, n_slots, dtype="float32", *, n_rows=None):
@@ -50,8 +54,9 @@ class Parameter:
 
         `n_rows`, the number of rows with padding, is `n_random` if not given.
         """
-        parameter = cls.zeros((n_rows or n_random, padded(width)), n_slots, dtype)
-        generator = np.random.default_rng(random_state.randint(2**31 - 1))
+        seed = random_state.randint(2**31 - 1)
+        parameter = cls.zeros((n_rows or n_random, padded(width)), n_slots, dtype, seed)
+        generator = np.random.default_rng(seed)
         block = max(1, (1 << 20) // width)  # no second copy of a table that may be huge
         for first in range(0, n_random, block):
             last = min(first + block, n_random)
@@ -78,7 +83,7 @@ class Parameter:
 
     def frozen(self):
         """Copy of the weights, without state."""
-        return Parameter(aligned_copy(self.weights), n_slots=0)
+        return Parameter(aligned_copy(self.weights), n_slots=0, seed=self.seed)
 
     @property
     def state_bytes(self):
@@ -121,9 +126,10 @@ class Optimizer(ABC):
         n_threads : int, default=1
             OpenMP threads; the result does not depend on it.
         """
-        _check_rows(rows, parameter.weights)
+        _check_rows(rows, parameter.weights, "the weights")
+        _check_gradient(gradient, len(rows), parameter.weights.shape[1], "gradient")
         _rows.step_rows(
-            self.rule, self._hyper, self.t, parameter.weights, *parameter.slots,
+            self.rule, self._hyper, self._rounding(parameter), parameter.weights, *parameter.slots,
             rows, gradient, n_threads,
         )  # fmt: skip
 
@@ -145,11 +151,17 @@ class Optimizer(ABC):
         n_threads : int, default=1
             OpenMP threads; the result does not depend on it.
         """
-        _check_rows(columns[0], parameter.weights)
+        _check_rows(columns[0], parameter.weights, "the weights")
+        _check_rows(columns[2], delta, "delta")
+        _check_gradient(delta, 0, parameter.weights.shape[1], "delta")
         _rows.step_embedding(
-            self.rule, self._hyper, self.t, parameter.weights, *parameter.slots,
+            self.rule, self._hyper, self._rounding(parameter), parameter.weights, *parameter.slots,
             *columns, delta, n_threads,
         )  # fmt: skip
+
+    def _rounding(self, parameter):
+        """Seed of this step's rounding of a parameter to bfloat16."""
+        return (int(parameter.seed) << 32) + self.t
 
     @abstractmethod
     def _numbers(self, learning_rate):
@@ -249,9 +261,17 @@ class Adam(Optimizer):
         return [rate, 1 - self.beta_1, 1 - self.beta_2, self.epsilon]
 
 
-def _check_rows(rows, weights):
-    if len(rows) and not (0 <= rows.min() and rows.max() < len(weights)):
-        raise ValueError(f"rows must lie in [0, {len(weights)}), the rows of the weights.")
+def _check_rows(rows, matrix, name):
+    if len(rows) and not (0 <= rows.min() and rows.max() < len(matrix)):
+        raise ValueError(f"rows must lie in [0, {len(matrix)}), the rows of {name}.")
+
+
+def _check_gradient(gradient, n_rows, width, name):
+    if gradient.ndim != 2 or len(gradient) < n_rows or gradient.shape[1] != width:
+        raise ValueError(
+            f"{name} must have at least {n_rows} rows of {width}, the width of the weights; "
+            f"got shape {gradient.shape}."
+        )
 
 
 def _check_fraction(**settings):

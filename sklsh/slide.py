@@ -34,12 +34,13 @@ class SLIDEClassifier(NetworkClassifier):
     active_set : {"batch", "sample", "full"}, default="batch"
         Classes of a step: candidates that the batch shares; for each row its own, which is
         SLIDE as published and slower; or all (the exact network). Up to 2,048 classes are
-        always exact, and so are rows that would look at more than half of the classes.
+        always exact, and so is "sample" where `n_active` is over half of the classes.
 
     negatives : {"lsh", "uniform", "in_batch", "full"}, default="lsh"
         What stands in the candidate set beside labels: classes retrieved by hashing, with
         a uniform quarter; uniform draws only; nothing; all classes. Retrieved classes are
-        ranked by their logit if the batch shares them, and taken as they come if not.
+        ranked by their logit if the batch shares them, and taken as they come if not. With
+        active_set="sample" there is no "in_batch".
 
     n_active : int, default=1000
         Classes of a set beside the labels.
@@ -56,15 +57,15 @@ class SLIDEClassifier(NetworkClassifier):
         vectors; or densified winner-take-all, see :class:`sklsh.lsh.DWTA`.
 
     n_bits : int or "auto", default="auto"
-        Bits of a code, a multiple of 3 for "dwta"; "auto" takes as many as leave about
+        Bits of a code, 1 to 24, a multiple of 3 for "dwta"; "auto" takes as many as leave about
         `bucket_size` classes in a bucket.
 
     n_tables : int, default=8
         Hash tables.
 
     bucket_size : int, default=6
-        Wanted classes in a bucket, when `n_bits` is "auto"; a look-up reads at most a
-        third more.
+        Wanted classes in a bucket, by which "auto" chooses `n_bits`. While training, a
+        look-up reads at most a third more of a bucket; prediction reads all of it.
 
     rehash_every : int, default=50
         Batches until output rows that have changed are hashed again.
@@ -73,8 +74,9 @@ class SLIDEClassifier(NetworkClassifier):
         Factor by which that period grows each time; at least 1.
 
     prediction : {"exact", "lsh"}, default="exact"
-        Whether the best classes are sought among all, or among those in a row's hash
-        buckets. `n_tables` and `bucket_size` decide how many of the best "lsh" finds.
+        Whether `predict_top_k`, and `predict` where it takes the best classes, look for
+        them among all, or among those in a row's hash buckets. `n_tables` and `bucket_size`
+        decide how many of the best "lsh" finds; it wants more than the defaults.
 
     input_dropout : float or "auto", default="auto"
         Share of a row's non-zero values dropped at random in each step. "auto": 0.3 for
@@ -100,7 +102,7 @@ class SLIDEClassifier(NetworkClassifier):
         Decay of the first and second moment of "adam", in [0, 1).
 
     epsilon : float, default=1e-8
-        What "adam" adds to the root of the second moment.
+        What "adam" adds to the root of the second moment; 1e-30 to 1e30.
 
     batch_size : int or "auto", default="auto"
         Rows of a step. "auto" is the power of two nearest to a hundredth of the rows,
@@ -121,7 +123,7 @@ class SLIDEClassifier(NetworkClassifier):
     early_stopping : bool, default=False
         Whether to hold out rows, anew in each call, and stop when their score no longer
         rises; the weights of the best epoch are kept, in memory of their own. The score is
-        the accuracy, by the weights of the rows, or, if multilabel, the precision at 1.
+        the accuracy or, if multilabel, the precision at 1, both by `sample_weight` alone.
 
     validation_fraction : float, default=0.1
         Share of the rows held out by `early_stopping`, at random.
@@ -142,7 +144,7 @@ class SLIDEClassifier(NetworkClassifier):
         Whether `fit` goes on from the weights it finds, with the network, optimizer,
         sampler and loss of the first call; only the schedule starts again.
 
-    verbose : bool, default=False
+    verbose : bool or int, default=False
         Whether to print each epoch's loss. See `set_callbacks` for progress bars.
 
     random_state : int, RandomState instance or None, default=None
@@ -162,6 +164,9 @@ class SLIDEClassifier(NetworkClassifier):
 
     intercepts_ : list of ndarray
         Biases, views.
+
+    loss_ : {"softmax", "logistic"}
+        The loss that training ended with.
 
     n_iter_ : int
         Epochs, over all calls.
@@ -248,7 +253,7 @@ class SLIDEClassifier(NetworkClassifier):
         "power_t": [at_least(0, Real)],
         "beta_1": [fraction()],
         "beta_2": [fraction()],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "epsilon": [Interval(Real, 1e-30, 1e30, closed="both")],
         "batch_size": [StrOptions({"auto"}), at_least(1)],
         "max_iter": [at_least(1)],
         "shuffle": ["boolean"],

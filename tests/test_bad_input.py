@@ -40,7 +40,20 @@ def assert_unchanged(model, before, weights):
         assert_array_equal(now, then)
 
 
+def damaged_indicator():
+    """Sparse y whose rows end beyond its entries, which looks sorted."""
+    y = sp.csr_matrix(Y)
+    y.sort_indices()
+    y.indptr[1] = 10 * y.nnz
+    return y
+
+
 BAD_FIT = [
+    pytest.param(fit(y=damaged_indicator()), "y is no valid CSR matrix", id="damaged y"),
+    pytest.param(fit(y=sp.csr_matrix((40, 0))), "y must have at least one column", id="no column"),
+    pytest.param(
+        fit(y=sp.csr_matrix((40, 2**31 - 2))), "would take .* bytes", id="two billion classes"
+    ),
     pytest.param(fit(with_entry(X, np.nan)), "X contains NaN", id="NaN"),
     pytest.param(fit(with_entry(X, np.inf)), "X contains infinity", id="infinity"),
     pytest.param(
@@ -120,7 +133,7 @@ BAD_EXPLANATION = [
 def test_bad_data_are_refused_and_leave_the_model_as_it_was(call, message):
     model = make().fit(X, LABEL)
     before, weights = dict(vars(model)), [w.copy() for w in model.coefs_ + model.intercepts_]
-    with pytest.raises((TypeError, ValueError), match=message):
+    with pytest.raises((TypeError, ValueError, MemoryError), match=message):
         call(model)
     assert_unchanged(model, before, weights)
 
@@ -128,7 +141,7 @@ def test_bad_data_are_refused_and_leave_the_model_as_it_was(call, message):
 @pytest.mark.parametrize(["call", "message"], BAD_FIT)
 def test_bad_data_leave_an_unfitted_model_unfitted(call, message):
     model = make()
-    with pytest.raises((TypeError, ValueError), match=message):
+    with pytest.raises((TypeError, ValueError, MemoryError), match=message):
         call(model)
     assert vars(model) == vars(make())
 
@@ -139,6 +152,8 @@ def test_bad_data_leave_an_unfitted_model_unfitted(call, message):
         pytest.param(partial_fit(), "classes must be passed", id="no classes"),
         pytest.param(partial_fit(classes=[0, 1]), "not in classes", id="too few classes"),
         pytest.param(partial_fit(classes=[]), "not empty", id="empty"),
+        pytest.param(partial_fit(classes=[0, 1, np.nan]), "none of them missing", id="NaN class"),
+        pytest.param(partial_fit(classes=["a", 1, None]), "none of them missing", id="mixed"),
         pytest.param(partial_fit(classes=[[0, 1], [2, 3]]), "one-dimensional", id="2-D"),
         pytest.param(partial_fit(y=Y, classes=[0, 1]), r"arange\(4\)", id="indicator"),
     ],
@@ -152,7 +167,7 @@ def test_bad_classes_are_refused_in_the_first_partial_fit(call, message):
 
 # fmt: off
 BAD_PARAMETERS = {
-    "hidden_layer_sizes": [0, -1, 2.5, "8", (), (0,), (8, -1), (2.5,), ("8",), [[3, 4]]],
+    "hidden_layer_sizes": [0, -1, None, 2.5, "8", (), (0,), (8, -1), (2.5,), ("8",), [[3, 4]]],
     "loss": ["hinge", None],
     "active_set": ["row", None],
     "negatives": ["popular", None],
@@ -172,7 +187,7 @@ BAD_PARAMETERS = {
     "power_t": [-0.5, float("nan"), "auto"],
     "beta_1": [-0.1, 1, float("nan"), None],
     "beta_2": [-0.1, 1, float("nan"), None],
-    "epsilon": [0, -1e-8, float("nan"), "auto"],
+    "epsilon": [0, -1e-8, 1e-300, 1e300, float("nan"), "auto"],
     "batch_size": [0, 2.5, "all"],
     "max_iter": [0, 2.5],
     "shuffle": ["yes", None],

@@ -67,10 +67,11 @@ def test_weight_of_a_label_raises_its_recall(loss, class_weight):
 
 def test_label_of_weight_zero_is_not_learned_from():
     """Its column then only says where it is not: the rows that have it do not count."""
-    Y = CORNERS.copy()
-    model = make(loss="logistic", class_weight={2: 0}).fit(X, Y)
-    assert not model.predict(X)[Y[:, 2] == 0, 2].any()
-    assert np.mean(model.predict(X)[:, [0, 1, 3]] == Y[:, [0, 1, 3]]) > 0.95
+    plain = make(loss="logistic").fit(X, CORNERS)
+    weighted = make(loss="logistic", class_weight={2: 0}).fit(X, CORNERS)
+    assert plain.predict(X)[:, 2].sum() > 0.9 * CORNERS[:, 2].sum() > 0
+    assert weighted.predict(X)[:, 2].sum() == 0
+    assert np.mean(weighted.predict(X)[:, [0, 1, 3]] == CORNERS[:, [0, 1, 3]]) > 0.95
 
 
 def test_balanced_is_that_of_scikit_learn():

@@ -67,7 +67,7 @@ def test_weights_are_those_of_the_best_epoch(y, dtype, watched):
         score = precision_at_k(y[rows], model.predict_top_k(held_out, 1)[0])
     assert model.best_validation_score_ == max(model.validation_scores_)
     assert score == pytest.approx(model.best_validation_score_)
-    assert model.validation_scores_[-1] < model.best_validation_score_
+    assert model.n_iter_ > 1 + np.argmax(model.validation_scores_)  # there was something to restore
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.33])
@@ -191,3 +191,12 @@ def test_no_second_copy_of_the_best_weights_is_held(watched, monkeypatch):
     n_bests = len(np.unique(np.maximum.accumulate(model.validation_scores_)))
     assert held == [None] * n_bests
     assert n_bests > 1
+
+
+@pytest.mark.parametrize("class_weight", [{0: 9}, {0: 0}, "balanced"], ids=str)
+def test_score_of_one_label_a_row_is_the_accuracy_whatever_classes_weigh(class_weight, watched):
+    model = stopping(class_weight=class_weight, validation_fraction=0.5).fit(X, CLUSTER)
+    held_out = watched[0].X
+    rows = [np.flatnonzero((X == row).all(axis=1))[0] for row in held_out]
+    accuracy = np.mean(model.predict(held_out) == CLUSTER[rows])
+    assert model.best_validation_score_ == pytest.approx(accuracy)

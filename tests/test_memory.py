@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sklsh import SLIDEClassifier, _memory
+from sklsh._auto import BYTES_A_CANDIDATE
 from sklsh._memory import (
     aligned_copy,
     aligned_zeros,
@@ -124,6 +125,8 @@ def test_fit_asks_for_what_the_model_reports(negatives, active_set, dtype, early
     total = model.memory_usage_["total"]
     if early_stopping:  # the weights of the best epoch
         total += model.memory_usage_["weights"]
+    if active_set == "sample":  # the sets of a step
+        total += 10 * 50 * BYTES_A_CANDIDATE
     free(total - 1)
     with pytest.raises(MemoryError, match=f"would take {total:,} bytes"):
         model.fit(features, labels)
@@ -143,6 +146,7 @@ def test_dense_results_that_do_not_fit_are_refused(method, n_bytes, free, monkey
     with pytest.raises(MemoryError, match=rf"{n_bytes} bytes.*predict_top_k"):
         getattr(model, method)(X)
     assert list(vars(model)) == state
+    free(2000)
     assert_array_equal(model.predict_top_k(X, 3), before)
 
 

@@ -202,6 +202,26 @@ def test_logq_shifts_by_the_log_of_the_share_of_rows_that_look():
     assert (np.abs(shift[retrieved] + np.log(share[retrieved])) < error).all()
 
 
+def test_logq_of_a_frequent_label_is_that_of_the_rows_without_it():
+    """Class 7 is a label of every other row, and is retrieved by all the others."""
+    sampler, output = make("lsh", 100, "logq"), random_output()
+    hidden = np.tile(output.weights[7], (N_ROWS, 1))
+    indptr = np.repeat(np.arange(N_ROWS // 2 + 1), 2)[1:].astype(np.int32)
+    Y = as_batch(sp.csr_array((np.ones(N_ROWS // 2), [7] * (N_ROWS // 2), indptr),
+                              shape=(N_ROWS, N_CLASSES)))  # fmt: skip
+    for _ in range(20):
+        drawn = sampler.draw(hidden, Y, output)
+    shift = drawn.shift[drawn.ids == 7]
+    assert len(shift) == N_ROWS
+    assert_allclose(shift, 0, atol=1e-6)
+
+
+def test_sets_too_large_for_a_step_are_refused(monkeypatch):
+    monkeypatch.setattr("sklsh.negatives._per_row.INT32_MAX", 1000)
+    with pytest.raises(ValueError, match="batch_size=12 rows with n_active=200 .* lower one"):
+        make("uniform").draw(random_hidden(), batch(), random_output())
+
+
 @BOTH
 def test_sets_of_all_classes_are_all_classes(name):
     sampler = make(name, N_CLASSES, "head_tail")
@@ -258,7 +278,7 @@ def test_tables_can_be_forgotten():
     sampler.draw(hidden, Y, output)
     n_bytes = sampler.table_bytes
     assert n_bytes > 0 and sampler.mean_load > 1
-    sampler.forget_tables()
+    sampler = sampler.without_tables()
     assert (sampler.table_bytes, sampler.mean_load) == (0, 0)
     sampler.draw(hidden, Y, output)
     assert sampler.table_bytes == n_bytes

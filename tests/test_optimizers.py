@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sklsh._storage import as_float32, to_bfloat16
 from sklsh.optimizers import (
     SGD,
     Adam,
     Momentum,
     Parameter,
-    from_bfloat16,
     make_optimizer,
-    to_bfloat16,
 )
 
 N_ROWS, WIDTH = 12, 21  # no multiple of a vector register
@@ -119,7 +118,7 @@ def test_random_bfloat16_is_the_rounded_float32():
     )
     assert half.weights.dtype == np.uint16
     assert_array_equal(half.weights, to_bfloat16(full.weights))
-    assert_array_equal(half.as_float32(), from_bfloat16(half.weights))
+    assert_array_equal(half.as_float32(), as_float32(half.weights))
     assert_array_equal(half.as_float32([3, 1]), half.as_float32()[[3, 1]])
     assert np.shares_memory(full.as_float32(), full.weights)
     assert_array_equal(half.frozen().weights, half.weights)

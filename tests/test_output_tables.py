@@ -1,6 +1,9 @@
 """Hash tables over the output layer: when they are made again, and what they find."""
 
 import pickle
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -117,7 +120,8 @@ def test_prediction_is_exact_where_all_classes_are_found(k, dtype, simd_level, n
 def test_rows_that_find_too_few_are_exact_and_others_rank_what_they_find(simd_level, n_threads):
     output, tables = make_output(), PredictionTables(0)
     ids, logits = tables.top_k(HIDDEN, output, 90, SETTINGS | {"n_bits": 5}, n_threads)
-    codes, stored = tables._tables.codes(HIDDEN, 1), tables._tables.tables.codes
+    made = tables._made[1]
+    codes, stored = made.codes(HIDDEN, 1), made.tables.codes
     found = [np.flatnonzero((stored == row).any(axis=1)) for row in codes]
     short = np.array([len(f) < 90 for f in found])
     assert 0 < short.sum() < 40
@@ -153,7 +157,7 @@ def test_tables_for_prediction_are_made_when_settings_change_or_weights_did():
 
     def now(settings=SETTINGS):
         tables.top_k(HIDDEN, output, 3, settings, 1)
-        made.append(tables._tables)
+        made.append(tables._made[1])
         return made[-1]
 
     first = now()
@@ -172,6 +176,38 @@ def test_tables_for_prediction_are_no_part_of_a_pickle():
     stored = pickle.dumps(tables)
     assert len(stored) < 200
     again = pickle.loads(stored)
-    assert again._tables is None
+    assert again._made is None
     for one, other in zip(again.top_k(HIDDEN, output, 3, SETTINGS, 1), wanted, strict=True):
         assert_array_equal(one, other)
+
+
+def test_threads_that_predict_side_by_side_share_finished_tables(monkeypatch):
+    """Making tables takes longer than it takes the others to ask for them."""
+    output, rehash = make_output(), OutputTables.rehash
+    exact = PredictionTables(0).top_k(HIDDEN, output, 3, SETTINGS, 1)
+
+    def slow_rehash(*args):
+        time.sleep(0.02)
+        rehash(*args)
+
+    monkeypatch.setattr(OutputTables, "rehash", slow_rehash)
+    tables, barrier = PredictionTables(0), threading.Barrier(4)
+
+    def predict(_):
+        barrier.wait()
+        return tables.top_k(HIDDEN, output, 3, SETTINGS, 1)
+
+    with ThreadPoolExecutor(4) as pool:
+        for ids, logits in pool.map(predict, range(4)):
+            assert_array_equal(ids, exact[0])
+            assert_array_equal(logits, exact[1])
+
+
+def test_failing_to_make_tables_leaves_those_that_were_there(monkeypatch):
+    output, tables = make_output(), PredictionTables(0)
+    before = tables.top_k(HIDDEN, output, 3, SETTINGS, 1)
+    monkeypatch.setattr("sklsh._memory.available_bytes", lambda: 25_000)
+    with pytest.raises(MemoryError, match="Hash tables of .* n_tables=99 would take"):
+        tables.top_k(HIDDEN, output, 3, SETTINGS | {"n_tables": 99}, 1)
+    for now, then in zip(tables.top_k(HIDDEN, output, 3, SETTINGS, 1), before, strict=True):
+        assert_array_equal(now, then)

@@ -202,3 +202,30 @@ def test_sample_weight_that_nobody_asked_for_is_refused(routing):
     search = GridSearchCV(make(), {"max_iter": [1]}, cv=2)
     with pytest.raises(ValueError, match="sample_weight"):
         search.fit(X, CLUSTER, sample_weight=WEIGHT)
+
+
+@pytest.mark.parametrize("scale", [1, 100, 1e4])
+@pytest.mark.parametrize("loss", ["softmax", "logistic"])
+def test_probabilities_of_one_label_are_those_of_the_logarithms_and_rank_as_predict(loss, scale):
+    model = make(loss=loss).fit(X, CLUSTER)
+    probabilities = model.predict_proba(scale * X)
+    assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert_allclose(probabilities, np.exp(model.predict_log_proba(scale * X)), rtol=1e-5)
+    best = model.classes_[probabilities.argmax(axis=1)]
+    certain = np.sort(probabilities, axis=1)[:, -2] < 1 - 1e-6
+    assert certain.any()
+    assert_array_equal(best[certain], model.predict(scale * X)[certain])
+
+
+def test_top_k_is_five_by_default_and_all_classes_of_fewer():
+    assert make().fit(X, CLUSTER).predict_top_k(X)[0].shape[1] == min(5, len(set(CLUSTER)))
+    many = np.arange(len(X)) % 9
+    assert make().fit(X, many).predict_top_k(X)[0].shape[1] == 5
+
+
+def test_rows_in_blocks_are_as_all_at_once(monkeypatch):
+    model = make().fit(X, CLUSTER)
+    whole = model.predict_top_k(X, 2)
+    monkeypatch.setattr("sklsh._network.ROWS_AT_ONCE", 7)
+    for now, then in zip(model.predict_top_k(X, 2), whole, strict=True):
+        assert_array_equal(now, then)

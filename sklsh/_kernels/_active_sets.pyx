@@ -47,7 +47,7 @@ def draw_sets(
                 n_retrieved, seed, seen, capacity, &out[out_starts[i]],
                 out_starts[i + 1] - out_starts[i])
             take_tail(n_exact[i], out_starts[i + 1] - out_starts[i], n_classes,
-                      mix(seed) + i, seen, capacity, &out[out_starts[i]])
+                      mix(~seed) + i, seen, capacity, &out[out_starts[i]])
         free(seen)
 
 

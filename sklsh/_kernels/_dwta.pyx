@@ -17,7 +17,7 @@ from libc.string cimport memset
 
 from sklsh._kernels._random cimport mix
 from sklsh._kernels._simd cimport ops
-from sklsh._kernels._stored cimport as_float, stored
+from sklsh._kernels._stored cimport spread, stored
 
 cdef enum:
     LANES = 16         # dense vectors hashed side by side, one a lane
@@ -50,8 +50,9 @@ def dwta_dense(
         for chunk in prange(n_chunks, schedule="dynamic"):
             n_lanes = min(n - chunk * LANES, LANES)
             for lane in range(n_lanes):
-                spread(&vectors[rows[chunk * LANES + lane], 0], width,
+                spread(&vectors[rows[chunk * LANES + lane], 0], width, LANES,
                        &values[thread, 0, lane])
+                mark_missing(width, &values[thread, 0, lane])
             encode_chunk(&values[thread, 0, 0], &order[0, 0], width, n_bins, n_digits,
                          &digits[thread, 0, 0], &donors[thread, 0],
                          &codes[chunk * LANES, 0], n_tables, n_lanes)
@@ -98,11 +99,10 @@ cdef inline Py_ssize_t bins_of(Py_ssize_t width) noexcept nogil:
 # ---- dense: sixteen vectors side by side ----
 
 
-cdef inline void spread(const stored* vector, Py_ssize_t width, float* lane) noexcept nogil:
-    """A vector as one lane, with minus infinity for missing values."""
+cdef inline void mark_missing(Py_ssize_t width, float* lane) noexcept nogil:
+    """Put minus infinity for the missing values of a lane, which are zero."""
     cdef Py_ssize_t i
     for i in range(width):
-        lane[i * LANES] = as_float(vector + i)
         if lane[i * LANES] == 0.0:
             lane[i * LANES] = -INFINITY
 

@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from sklsh._kernels._simd cimport ops
-from sklsh._kernels._stored cimport as_float, stored
+from sklsh._kernels._stored cimport spread, stored
 
 cdef enum:
     LANES = 16         # vectors rotated side by side, one a lane: no shuffles needed
@@ -47,7 +47,7 @@ def simhash(
             n_lanes = min(n - chunk * LANES, LANES)
             memset(original, 0, padded * LANES * sizeof(float))
             for lane in range(n_lanes):
-                spread(&vectors[rows[chunk * LANES + lane], 0], width, original + lane)
+                spread(&vectors[rows[chunk * LANES + lane], 0], width, LANES, original + lane)
             for r in range(n_rotations):
                 rotate(original, rotated, &signs[r, 0, 0], padded)
                 collect(rotated, r * padded, padded, n_bits, &codes[chunk * LANES, 0],
@@ -57,12 +57,6 @@ def simhash(
                     memset(&codes[chunk * LANES + lane, 0], 255, codes.shape[1] * sizeof(int))
         free(original)
         free(rotated)
-
-
-cdef inline void spread(const stored* vector, Py_ssize_t width, float* lane) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(width):
-        lane[i * LANES] = as_float(vector + i)
 
 
 cdef inline bint is_zero(const float* lane, Py_ssize_t width) noexcept nogil:

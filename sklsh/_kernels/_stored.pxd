@@ -55,3 +55,12 @@ cdef inline void read_row(const stored* row, float* out, Py_ssize_t n) noexcept 
         memcpy(out, row, n * sizeof(float))
     else:
         ops.widen(row, out, n)
+
+
+cdef inline void spread(
+    const stored* row, Py_ssize_t n, Py_ssize_t stride, float* lane
+) noexcept nogil:
+    """lane[i * stride] <- row[i]: one of the vectors that stand side by side."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        lane[i * stride] = as_float(row + i)

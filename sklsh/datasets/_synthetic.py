@@ -8,7 +8,8 @@ from sklearn.utils import check_random_state
 
 from sklsh._memory import require_bytes
 
-_ROWS_AT_ONCE = 20_000  # of which the draws are in memory
+_DRAWS_AT_ONCE = 1_600_000  # of features and labels, for as many rows as that makes
+_BYTES_A_DRAW = 48
 _SIZE_OF_SIGNATURE = 16
 _LABEL_SHIFT, _FEATURE_SHIFT = 2.7, 50.0  # flatten the first ranks, as in natural text
 _FEATURE_EXPONENT = 0.8
@@ -106,8 +107,10 @@ def make_xmc_classification(
     # Rows stand in memory twice while blocks are joined, and tables while they are drawn.
     rows = n_samples * (8 * (length + 1) + 5 * (n_labels + 1) + 16)
     tables = n_classes * 20 * _SIZE_OF_SIGNATURE + (n_classes + n_features) * 40
+    rows_at_once = max(1, int(_DRAWS_AT_ONCE // (length + n_labels)))
+    draws = min(rows_at_once, n_samples) * (length + n_labels) * _BYTES_A_DRAW
     require_bytes(
-        int(2 * rows + tables),
+        int(2 * rows + tables + draws),
         f"{n_samples:,} rows of about {length:g} features, with {n_classes:,} classes and "
         f"{n_features:,} features to draw from,",
     )
@@ -117,8 +120,8 @@ def make_xmc_classification(
         label_exponent=label_exponent, topic_size=topic_size, topic_share=topic_share,
         rng=np.random.default_rng(seed),
     )  # fmt: skip
-    starts = range(0, n_samples, _ROWS_AT_ONCE)
-    blocks = [topics.draw(min(_ROWS_AT_ONCE, n_samples - start)) for start in starts]
+    starts = range(0, n_samples, rows_at_once)
+    blocks = [topics.draw(min(rows_at_once, n_samples - start)) for start in starts]
     X, Y = (sp.vstack(parts, format="csr") for parts in zip(*blocks, strict=True))
     return X, Y
 

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from sklsh._hashing import HASH_FAMILIES, MAX_BITS, auto_n_bits, check_n_bits, make_hasher
+from sklsh._hashing import HASH_FAMILIES, MAX_BITS, check_n_bits, make_hasher, resolved_n_bits
 from sklsh._memory import padded, require_bytes, writable
 from sklsh._sklearn import (
     Interval,
@@ -23,6 +23,16 @@ from sklsh._sklearn import (
 )
 from sklsh._tables import HashTables
 from sklsh.lsh._rows import dense_rows
+
+
+def largest_values(rows):
+    """Largest absolute value of each row."""
+    return np.maximum(rows.max(axis=1), -rows.min(axis=1))
+
+
+def norms(rows):
+    """Euclidean length of each row."""
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows))
 
 
 class LSHIndex(VersionStamp, BaseEstimator):
@@ -162,9 +172,7 @@ class LSHIndex(VersionStamp, BaseEstimator):
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32)
         n, width = X.shape
         check_n_bits(self.n_bits, self.hash_family)
-        n_bits = self.n_bits
-        if n_bits == "auto":
-            n_bits = auto_n_bits(n, self.bucket_size, self.hash_family)
+        n_bits = resolved_n_bits(self.n_bits, n, self.bucket_size, self.hash_family)
         require_bytes(
             4 * n * padded(width) + HashTables.bytes_needed(n, n_bits, self.n_tables),
             f"The index of {n:,} rows of {width:,} features",
@@ -173,6 +181,7 @@ class LSHIndex(VersionStamp, BaseEstimator):
         self._hasher = make_hasher(
             self.hash_family, width, n_bits, self.n_tables, check_random_state(self.random_state)
         )
+        self._metric = self.metric
         self._vectors = self._prepared(X)
         self._tables = HashTables(n, n_bits, self.n_tables)
         self._tables.rebuild(self._codes(self._vectors), n_threads=self._n_threads)
@@ -233,6 +242,11 @@ class LSHIndex(VersionStamp, BaseEstimator):
         """
         queries, codes = self._hashed_queries(X)
         check_k(k, len(self._vectors), "items")
+        require_bytes(
+            8 * len(queries) * k,
+            f"The {k:,} nearest items of {len(queries):,} queries",
+            "Fewer queries at a time, or a smaller k, take less.",
+        )
         no_offset = np.zeros(len(self._vectors), dtype=np.float32)
         ids, scores, found = self._tables.best(
             codes, queries, self._vectors, no_offset, k, n_threads=self._n_threads
@@ -276,9 +290,10 @@ class LSHIndex(VersionStamp, BaseEstimator):
 
     def _prepared(self, X):
         rows = dense_rows(X)
-        if self.metric == "cosine":
-            norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
-            np.divide(rows, norms, out=rows, where=norms > 0)
+        if self._metric == "cosine":
+            for size in (largest_values, norms):  # the first, or squares would over- or underflow
+                sizes = size(rows)[:, None]
+                np.divide(rows, sizes, out=rows, where=sizes > 0)
         return rows
 
     def _codes(self, rows):

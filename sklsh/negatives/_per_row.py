@@ -85,7 +85,10 @@ class RowUniform(Sampler):
             weights[~exact] = np.repeat(1 / np.maximum(tail_share, 1e-30), sizes)[~exact]
         elif self.correction == "logq":
             retrieved = exact & (place >= np.repeat(n_labels, sizes))
-            self._inclusion.note(ids[retrieved], tail_share.sum(), n_looks=len(sizes))
+            own = place < np.repeat(n_labels, sizes)
+            self._inclusion.note(
+                ids[retrieved], tail_share.sum(), n_looks=len(sizes), left_out=ids[own]
+            )
             shift -= np.log(self._inclusion.share(ids))
         return RowCandidates(starts, ids, positions, weights, shift)
 

@@ -1,5 +1,6 @@
 """What a training step asks of a sampler, and what it gets."""
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -115,8 +116,9 @@ class Sampler(ABC):
     def refresh(self, output, ids):  # noqa: B027, nor something to keep up to date
         """Take note that the rows `ids` of the output layer have changed."""
 
-    def forget_tables(self):  # noqa: B027, nor hash tables
-        """Drop what can be made again from the output layer."""
+    def without_tables(self):
+        """Copy that has to make its hash tables again from the output layer."""
+        return copy.deepcopy(self)
 
 
 class Full(Sampler):
@@ -144,9 +146,11 @@ class WithTables:
         """Take note of the changed rows; they are hashed again when the period is over."""
         self.tables.note_step(ids)
 
-    def forget_tables(self):
-        """Drop the hash tables; the next draw makes them again."""
-        self.tables.forget()
+    def without_tables(self):
+        """Copy that has to make its hash tables again from the output layer."""
+        fresh = copy.deepcopy(self, {id(self.tables.tables): None})
+        fresh.tables.forget()
+        return fresh
 
     @property
     def mean_load(self):
@@ -174,12 +178,32 @@ class Inclusion:
 
     def __init__(self, n_classes):
         self._n_looks = 0
-        self._chosen = np.zeros(n_classes, dtype=np.int32)
+        self._chosen = np.zeros(n_classes, dtype=np.int64)
+        self._left_out = None  # counts, where sets leave out any
         self._tail_share = 0.0  # summed over looks
 
-    def note(self, chosen, tail_share, n_looks=1):
-        """Count candidate sets: the ids chosen in all of them, the sum of their tails' shares."""
+    def note(self, chosen, tail_share, n_looks=1, left_out=()):
+        """Count candidate sets.
+
+        Parameters
+        ----------
+        chosen : ndarray, int
+            The ids chosen, in all the sets.
+
+        tail_share : float
+            Sum over the sets of the share of other classes that their tails drew.
+
+        n_looks : int, default=1
+            How many sets.
+
+        left_out : ndarray, int, default=()
+            Ids that a set could not look at, in all the sets: it does not count for these.
+        """
         np.add.at(self._chosen, chosen, 1)
+        if len(left_out):
+            if self._left_out is None:
+                self._left_out = np.zeros_like(self._chosen)
+            np.add.at(self._left_out, left_out, 1)
         self._tail_share += tail_share
         self._n_looks += n_looks
 
@@ -188,10 +212,15 @@ class Inclusion:
 
         One class in all is taken for the least share of a tail, so that logs are finite.
         """
-        chosen = self._chosen[ids] / np.float32(self._n_looks)
+        n_looks = self._n_looks
+        if self._left_out is not None:
+            n_looks = np.maximum(n_looks - self._left_out[ids], 1)
+        chosen = (self._chosen[ids] / n_looks).astype(np.float32)
         tail = np.float32(max(self._tail_share / self._n_looks, 1 / len(self._chosen)))
         return chosen + (1 - chosen) * tail
 
     def make_writable(self):
         """Copy counts that came from a read-only memory map."""
         self._chosen = writable(self._chosen)
+        if self._left_out is not None:
+            self._left_out = writable(self._left_out)
