@@ -1,6 +1,7 @@
 # make demo   train on real extreme multi-label data, with progress and a picture
 # make test   the tests, without the slow ones
-# Both set themselves up in .venv from Python 3.11 or later and a C compiler.
+# make fuzz   damaged files into the readers of data, for FUZZ_SECONDS, ten minutes if not set
+# All set themselves up in .venv from Python 3.11 or later and a C compiler.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +12,7 @@ KERNELS := $(wildcard sklsh/_kernels/*.pyx sklsh/_kernels/*.pxd sklsh/_kernels/*
 export SCIKIT_LEARN_DATA ?= $(abspath $(VENV))/data
 
 .NOTPARALLEL:
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all fuzz lint clean
 
 demo: $(VENV)/demo
 	$(BIN)/python docs/examples/plot_python_calls.py
@@ -21,6 +22,9 @@ test: $(VENV)/test
 
 test-all: $(VENV)/test
 	$(BIN)/python -m pytest -q
+
+fuzz: $(VENV)/test
+	$(BIN)/python tests/fuzz_xmc.py --seconds $(or $(FUZZ_SECONDS),600)
 
 lint: export PATH := $(abspath $(BIN)):$(PATH)
 lint: $(VENV)/lint

@@ -28,7 +28,7 @@ VERSIONS_SHOWN = {
 }  # fmt: skip
 
 
-def facts(data):
+def facts(data=()):
     """Command, versions and machine; the folders `data` of this machine become DIR."""
     words = ["DIR" if Path(word) in data else word for word in sys.argv[1:]]
     if "--json" in words:

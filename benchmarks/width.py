@@ -1,13 +1,12 @@
 """Time a training row of a wide network costs, beside PyTorch's sampled softmax.
 
-    python benchmarks/width.py --data DIR [--json FILE]
+    python benchmarks/width.py [--rows N] [--features N] [--classes N] [--json FILE]
 
-DIR holds train.npz and test.npz (CSR parts X_data, X_indices, X_indptr, X_shape and the
-same of Y without data). Both sides train one epoch of the same network with the same
-batches, learning rate, uniform negatives and loss, turn by turn in stretches of batches,
-one thread each on one core; sklsh runs with retrieved negatives as well. Printed: CPU and
-wall microseconds per row (median over the stretches), their ratio to PyTorch's, and P@1
-on the test rows after the epoch.
+The data are those of make_xmc_classification. Both sides train one epoch of the same network
+with the same batches, learning rate, uniform negatives and loss, turn by turn in stretches
+of batches, one thread each on one core; sklsh runs with retrieved negatives as well.
+Printed: CPU and wall microseconds per row (median over the stretches), their ratio to
+PyTorch's, and P@1 on the test rows after the epoch.
 """
 
 import argparse
@@ -20,25 +19,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from results import facts
 
 from sklsh._network import Network, as_batch
+from sklsh.datasets import make_xmc_classification
 from sklsh.metrics import precision_at_k
 from sklsh.negatives import LSH, Uniform
 from sklsh.optimizers import Adam
-
-
-def load_csr(path):
-    """X and Y of one half of the data."""
-    parts = np.load(path)
-    X = sp.csr_array(
-        (parts["X_data"], parts["X_indices"], parts["X_indptr"]), shape=tuple(parts["X_shape"])
-    )
-    ones = np.ones(len(parts["Y_indices"]), dtype=np.uint8)
-    Y = sp.csr_array((ones, parts["Y_indices"], parts["Y_indptr"]), shape=tuple(parts["Y_shape"]))
-    return X, Y
 
 
 class TorchSampledSoftmax:
@@ -143,7 +131,12 @@ def run_epoch(systems, X, Y, args):
 def main():
     """Run, print, and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=100_000, help="training rows")
+    parser.add_argument("--test-rows", type=int, default=5_000)
+    parser.add_argument("--features", type=int, default=135_909)
+    parser.add_argument("--classes", type=int, default=131_072)
+    parser.add_argument("--noise", type=float, default=0.65, help="share of a row's features")
+    parser.add_argument("--data-seed", type=int, default=0)
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--negatives", type=int, default=2000)
@@ -155,8 +148,12 @@ def main():
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-    X, Y = load_csr(args.data / "train.npz")
-    X_test, Y_test = load_csr(args.data / "test.npz")
+    X, Y = make_xmc_classification(
+        args.rows + args.test_rows, args.features, args.classes, noise=args.noise,
+        random_state=args.data_seed,
+    )  # fmt: skip
+    X, X_test = X[: args.rows], X[args.rows :]
+    Y, Y_test = Y[: args.rows], Y[args.rows :]
     results = []
     for seed in range(args.seeds):
         args.seed = seed
@@ -177,11 +174,12 @@ def main():
             print("  ".join(f"{k} {v}" for k, v in results[-1].items()), flush=True)
     if args.json:
         setting = {
-            "data": f"{X.shape[0]:,} rows, {X.shape[1]:,} features, {Y.shape[1]:,} labels",
+            "data": f"{X.shape[0]:,} rows, {X.shape[1]:,} features, {Y.shape[1]:,} labels, "
+            f"{args.noise:.0%} noise",
             "setting": f"hidden {args.hidden}, batch {args.batch}, {args.negatives} negatives, "
             f"rate {args.rate} falling to 0, one epoch, one thread, torch {torch.__version__}",
         }
-        kept = facts([args.data]) | setting | {"results": results}
+        kept = facts() | setting | {"results": results}
         args.json.write_text(json.dumps(kept, indent=1) + "\n")
 
 

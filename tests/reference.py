@@ -3,6 +3,9 @@
 Inputs are those of the kernel; what a kernel writes, its twin returns.
 """
 
+import re
+from fractions import Fraction
+
 import numpy as np
 from scipy.linalg import hadamard
 from scipy.special import expit, logsumexp
@@ -193,3 +196,45 @@ def psp_at_k(Y, labels, k, weight, propensities):
         gained += w * sum(y[row[:k]])
         best += w * sum(sorted(y, reverse=True)[:k])
     return gained / best if best else 0
+
+
+# ---- _xmc_text ----
+
+
+def float32_of(text):
+    """Nearest float32 of a decimal number, ties to even, in whole numbers and fractions."""
+    exact = abs(Fraction(text))
+    if exact == 0:
+        return np.float32(-0.0 if text.startswith("-") else 0.0)
+    exponent = -149  # of the last of its 24 bits
+    while exact >= Fraction(2) ** (exponent + 24):
+        exponent += 1
+    unit = Fraction(2) ** exponent
+    value = round(exact / unit) * unit  # of a fraction, round goes to even
+    value = float(value) if value < 2**128 else np.inf
+    return np.float32(-value if text.startswith("-") else value)
+
+
+def xmc_rows(text, n_classes, n_features):
+    """Labels of each row, and lists of its (feature, value); ValueError if malformed."""
+    rows = []
+    for line in text.split("\n"):
+        line = line.removesuffix("\r")
+        if not line:
+            continue
+        first, *entries = re.split(r"[ \t]+", line)
+        labels = first.split(",") if first else []
+        pairs = [re.fullmatch(r"([0-9]+):(.*)", entry) for entry in entries if entry]
+        for index, n in [(i, n_classes) for i in labels] + [(p[1], n_features) for p in pairs]:
+            if not re.fullmatch("[0-9]+", index) or int(index) >= n:
+                raise ValueError(index)
+        values = [p[2] for p in pairs]
+        for value in values:
+            if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", value):
+                raise ValueError(value)
+        values = [float32_of(value) for value in values]
+        if not np.isfinite(values).all():
+            raise ValueError("too large")
+        pairs = [(int(pair[1]), value) for pair, value in zip(pairs, values, strict=True)]
+        rows.append((list(map(int, labels)), pairs))
+    return rows

@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import vstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from sklsh import datasets
+from sklsh.datasets import _python_calls as datasets
 from sklsh.datasets import load_python_calls
 
 SHAPES = '''
