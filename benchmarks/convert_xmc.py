@@ -54,6 +54,8 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from sklsh.datasets import load_xmc_file
+
 TEST_SHARE = 0.2  # of citeulike-t
 MIN_TAG_ROWS, MIN_SUBJECT_ROWS, MIN_WORD_ROWS = 2, 5, 3
 MIN_SUBJECTS, MIN_WORDS = 2, 3  # of a text
@@ -179,8 +181,6 @@ def in_test(text):
 
 def convert_xmc(source):
     """The halves as they are."""
-    from sklsh.datasets import load_xmc_file
-
     return [matrix for half in HALVES for matrix in load_xmc_file(source / f"{half}.txt")]
 
 

@@ -39,6 +39,7 @@ from sklearn.preprocessing import normalize
 from systems import SYSTEMS
 from systems.worker import MISSING
 
+from sklsh.datasets import load_xmc_file
 from sklsh.metrics import jain_propensities, ndcg_at_k, precision_at_k, psp_at_k
 
 HERE = Path(__file__).resolve().parent
@@ -62,8 +63,6 @@ class Data:
 def read(folder):
     """Features and labels of both halves, as they are in `folder`."""
     if (folder / "train.txt").exists():
-        from sklsh.datasets import load_xmc_file
-
         (X, Y), (X_test, Y_test) = (load_xmc_file(folder / f"{h}.txt") for h in ("train", "test"))
     else:
         X, Y, X_test, Y_test = (

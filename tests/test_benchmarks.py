@@ -97,6 +97,22 @@ def test_annif_files_inverted(module, tmp_path):
     assert (Y == 1).all() and Y.shape[1] == Y_test.shape[1] == 2
 
 
+XMC_TRAIN = "4 3 2\n0,1 0:0.5 2:1.25\n1 1:2\n 0:1\n0 2:3\n"
+XMC_TEST = "1 3 2\n1 0:1\n"
+
+
+def test_xmc_text_converted_and_read_as_it_is(module, tmp_path):
+    (tmp_path / "train.txt").write_text(XMC_TRAIN)
+    (tmp_path / "test.txt").write_text(XMC_TEST)
+    X, Y, X_test, Y_test = converted(module, "xmc", tmp_path)
+    np.testing.assert_array_equal(X, [[0.5, 0, 1.25], [0, 2, 0], [1, 0, 0], [0, 0, 3]])
+    np.testing.assert_array_equal(Y, [[1, 1], [0, 1], [0, 0], [1, 0]])
+    np.testing.assert_array_equal(X_test, [[1, 0, 0]])
+    np.testing.assert_array_equal(Y_test, [[0, 1]])
+    for matrix, dense in zip(module("xmc").read(tmp_path), (X, X_test, Y, Y_test), strict=True):
+        np.testing.assert_array_equal(matrix.toarray(), dense)
+
+
 @pytest.fixture
 def tiny(tmp_path):
     """Folder of a data set whose labels are its features."""
