@@ -1,7 +1,7 @@
 """Accuracy and cost of SLIDEClassifier and of other systems on extreme multi-label data.
 
     python benchmarks/xmc.py --data DIR [DIR ...] [--systems NAME ...] [--seeds 3]
-        [--epochs 10] [--rivals-python PYTHON] [--json FILE]
+        [--epochs 10] [--rivals-python PYTHON] [--json FILE] [--missing]
 
 Each DIR holds X_train.npz, Y_train.npz, X_test.npz and Y_test.npz as scipy.sparse.save_npz
 writes them, features and 0/1 labels, or train.txt and test.txt in the format of the Extreme
@@ -19,7 +19,8 @@ napkinXC want NumPy below 2 and run under --rivals-python, the Python of an envi
 
 What is not installed is left out. With --json a run replaces the one of the same data,
 system, epochs and seed in FILE and leaves the others, so that tables can be made in pieces;
-benchmarks/results/xmc.json is what the README shows.
+with --missing only what FILE does not hold is run. benchmarks/results/xmc.json is what the
+README shows.
 """
 
 import argparse
@@ -110,13 +111,16 @@ def scores(data, labels):
     return {name: 100 * value for name, value in found.items()}
 
 
-def run(name, data, seed, epochs, rivals_python, scratch):
-    """One system on one data set; returns its row, or None with a word why there is none."""
+def run(wanted, data, rivals_python, scratch):
+    """One run of one system; returns its row, or None with a word why there is none.
+
+    `wanted` holds what tells it from other runs: "data", "system", "epochs" and "seed".
+    """
+    name = wanted["system"]
     system = SYSTEMS[name]
     python = rivals_python if system.rival else sys.executable
     with tempfile.TemporaryDirectory(dir=scratch) as out:
-        task = {"system": name, "seed": seed, "epochs": epochs, "k": K}
-        task |= {"data": str(data.folder), "out": out}
+        task = wanted | {"data": str(data.folder), "out": out, "k": K}
         environment = os.environ | ONE_THREAD
         if system.rival:
             environment.pop("PYTHONPATH", None)
@@ -132,11 +136,10 @@ def run(name, data, seed, epochs, rivals_python, scratch):
             return None
         returned = json.loads(Path(out, "run.json").read_text())
         labels = np.load(Path(out, "labels.npy"))
-    row = {"data": data.name, "system": name, "title": system.title}
-    row |= {"epochs": epochs if system.epochs else None, "seed": seed} | data.size
     figures = scores(data, labels) | returned["figures"]
-    row |= {key: float(f"{value:.5g}") for key, value in figures.items()}
-    return row | {"versions": returned["versions"], "cpu": cpu_model()}
+    figures = {key: float(f"{value:.5g}") for key, value in figures.items()}
+    origin = {"versions": returned["versions"], "cpu": cpu_model()}
+    return wanted | {"title": system.title} | data.size | figures | origin
 
 
 def makes_sense(name, data):
@@ -150,15 +153,27 @@ def makes_sense(name, data):
     return least <= n_labels <= most
 
 
+def runs(data_name, names, epochs, seeds):
+    """What tells each of the runs from the others."""
+    for name in names:
+        trained = epochs if SYSTEMS[name].epochs else None
+        for seed in range(seeds):
+            yield {"data": data_name, "system": name, "epochs": trained, "seed": seed}
+
+
 def identity(row):
     """What tells one run from another."""
     return row["data"], row["system"], row["epochs"], row["seed"]
 
 
+def kept(path):
+    """Rows of the result file."""
+    return json.loads(path.read_text())["runs"] if path and path.exists() else []
+
+
 def keep(path, row):
     """Put the row into the result file, in place of the one that it repeats."""
-    rows = json.loads(path.read_text())["runs"] if path.exists() else []
-    rows = [r for r in rows if identity(r) != identity(row)] + [row]
+    rows = [r for r in kept(path) if identity(r) != identity(row)] + [row]
     names = list(SYSTEMS)
     rows.sort(key=lambda r: (r["n_labels"], names.index(r["system"]), r["epochs"] or 0, r["seed"]))
     lines = ",\n".join(json.dumps(r) for r in rows)
@@ -174,20 +189,25 @@ def main():
     parser.add_argument("--epochs", type=int, default=10, help="of the networks")
     parser.add_argument("--rivals-python", default=sys.executable)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--missing", action="store_true", help="only what --json lacks")
     args = parser.parse_args()
+    done = {identity(row) for row in kept(args.json)} if args.missing else set()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         for folder in args.data:
             data = prepare(folder.resolve(), Path(scratch))
-            for name in args.systems:
-                for seed in range(args.seeds if makes_sense(name, data) else 0):
-                    row = run(name, data, seed, args.epochs, args.rivals_python, scratch)
-                    if row is None:
-                        break
-                    rows.append(row)
-                    print("\n".join(xmc_tables([row])[-1:]), flush=True)
-                    if args.json:
-                        keep(args.json, row)
+            names = [name for name in args.systems if makes_sense(name, data)]
+            for wanted in runs(data.name, names, args.epochs, args.seeds):
+                if identity(wanted) in done:
+                    continue
+                row = run(wanted, data, args.rivals_python, scratch)
+                if row is None:
+                    done.update(identity(wanted | {"seed": seed}) for seed in range(args.seeds))
+                    continue
+                rows.append(row)
+                print(xmc_tables([row])[-1], flush=True)
+                if args.json:
+                    keep(args.json, row)
     print("\n".join(["", *xmc_tables(rows)]))
 
 
