@@ -197,3 +197,19 @@ def test_pytorch_takes_the_batch_size_of_the_classifier(module):
     batch_size = module("systems").batch_size
     for n in (1, 100, 4880, 12920, 20750, 309945, 10**7):
         assert batch_size(n) == SLIDEClassifier()._rows_per_step(n)
+
+
+def test_tables_put_the_best_first_and_average_seeds(module):
+    figures = dict.fromkeys(["P@3", "P@5", "PSP@1", "PSP@5"], 20.04)
+    figures |= {"fit_cpu_s": 1234.5, "predict_cpu_ms_per_row": 0.01234, "model_mb": 9.87}
+    figures |= {"data": "tiny", "n_rows": 1000, "n_features": 10, "n_labels": 3, "peak_mb": 99.5}
+    runs = [
+        {"system": system, "title": system.upper(), "epochs": epochs, "P@1": p1} | figures
+        for system, epochs, p1 in [("a", 10, 40), ("a", 10, 41.5), ("b", None, 50), ("a", 2, 45)]
+    ]
+    lines = module("results").xmc_tables(runs)
+    assert lines[0] == "**tiny**: 1,000 rows, 10 features, 3 labels"
+    rest = "20.0 | 20.0 | 20.0 | 20.0 | 1,234 | 0.012 | 9.9 | 100 |"
+    assert lines[4:] == [
+        f"| B | 50.0 | {rest}", f"| A, 2 epochs | 45.0 | {rest}", f"| A | 40.8 (1.5) | {rest}"
+    ]  # fmt: skip
