@@ -6,13 +6,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+KERNEL_TESTS := tests/kernels
 KERNELS := $(wildcard sklsh/_kernels/*.pyx sklsh/_kernels/*.pxd sklsh/_kernels/*.h)
 
 # The data that tests and demo make from the installed sources stay in the environment.
 export SCIKIT_LEARN_DATA ?= $(abspath $(VENV))/data
 
 .NOTPARALLEL:
-.PHONY: demo test test-all fuzz lint clean
+.PHONY: demo test test-all fuzz sanitize lint clean
 
 demo: $(VENV)/demo
 	$(BIN)/python docs/examples/plot_python_calls.py
@@ -25,6 +26,17 @@ test-all: $(VENV)/test
 
 fuzz: $(VENV)/test
 	$(BIN)/python tests/fuzz_xmc.py --seconds $(or $(FUZZ_SECONDS),600)
+
+# The kernels' tests in a build that traps bad memory accesses and undefined behaviour.
+sanitize: $(VENV)/test
+	rm -rf $(VENV)/sanitized && mkdir $(VENV)/sanitized
+	cp -r setup.py pyproject.toml MANIFEST.in README.md LICENSE sklsh $(VENV)/sanitized
+	rm -f $(VENV)/sanitized/sklsh/_kernels/*.so
+	SKLSH_SANITIZE=1 $(BIN)/python -m pip install --quiet --no-deps \
+		--target $(VENV)/sanitized/lib $(VENV)/sanitized
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(VENV)/sanitized/lib \
+		$(BIN)/pytest -q $(KERNEL_TESTS)
 
 lint: export PATH := $(abspath $(BIN)):$(PATH)
 lint: $(VENV)/lint

@@ -19,6 +19,7 @@ OPTIMISE = [
     "-fno-trapping-math",
     "-ffp-contract=fast",
 ]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1"]
 OPENMP_PROGRAM = """
 #include <omp.h>
 int main(void) { return omp_get_max_threads() > 0 ? 0 : 1; }
@@ -51,6 +52,8 @@ class BuildKernels(build_ext):
                 stacklevel=1,
             )
             compile_flags, link_flags = [], []
+        if os.environ.get("SKLSH_SANITIZE"):
+            compile_flags, link_flags = compile_flags + SANITIZE, link_flags + SANITIZE
         self.rebuild_if_changed(compile_flags + link_flags)
         for extension in self.extensions:
             extension.extra_compile_args = OPTIMISE + compile_flags

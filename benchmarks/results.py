@@ -55,6 +55,11 @@ def cpu_model():
     return found.group(1) if found else platform.processor()
 
 
+def source(run):
+    """Where a table comes from."""
+    return f"From `{run['command']}`, {run['machine']['cpu']}."
+
+
 def width_table(run):
     """Cost of a training row beside PyTorch's, means over the seeds."""
     rows = [f"{run['data']}; {run['setting']}.", ""]
@@ -67,7 +72,7 @@ def width_table(run):
         )
         spread = np.ptp([r["P@1"] for r in mine])
         rows.append(f"| {name} | {cpu:.0f} | {ratio:.1f} | {p1:.3f} (spread {spread:.3f}) |")
-    return [*rows, "", f"From `{run['command']}`, {run['machine']['cpu']}."]
+    return [*rows, "", source(run)]
 
 
 def xmc_tables(runs):
@@ -121,7 +126,25 @@ def xmc_block(kept):
     ]  # fmt: skip
 
 
-TABLES = {"width": width_table, "xmc": xmc_block}
+def out_of_core_table(run):
+    """Speed and memory of training from a file."""
+    result = run["results"]
+    return [
+        f"{run['data']}; {run['setting']}.",
+        "",
+        "| file | reading | reading and training | memory beside the model | model | P@1 |",
+        "|---|---|---|---|---|---|",
+        f"| {result['file_bytes'] / 1e6:,.0f} MB "
+        f"| {result['reading_mb_per_cpu_s']:.0f} MB per CPU s "
+        f"| {result['training_rows_per_cpu_s']:,} rows per CPU s "
+        f"| {result['training_bytes_above_imports_and_model'] / 1e6:.0f} MB "
+        f"| {result['model_bytes'] / 1e6:.0f} MB | {result['P@1']:.2f} |",
+        "",
+        source(run),
+    ]
+
+
+TABLES = {"width": width_table, "xmc": xmc_block, "out_of_core": out_of_core_table}
 
 
 def readme_with_tables(text):

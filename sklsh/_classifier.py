@@ -1,10 +1,11 @@
 """What all classifiers on the shared network do alike: training and fitted attributes.
 
-A subclass holds the parameters and answers four questions: which loss, which negatives,
-how big a batch, how much dropout.
+A subclass holds the parameters. Its predictions, its fitted attributes and how it explains
+itself are mixed in from files of their own.
 """
 
 import copy
+import math
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -13,12 +14,16 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 
+from sklsh._auto import dropout_for, loss_for, make_sampler, rows_per_step, table_bytes
+from sklsh._explanation import NetworkExplanations
+from sklsh._fitted import FittedNetwork
 from sklsh._memory import require_bytes
 from sklsh._network import Network, bytes_needed
+from sklsh._output_tables import PredictionTables
 from sklsh._prediction import NetworkPredictions
 from sklsh._sklearn import (
     CallbackSupportMixin,
-    check_is_fitted,
+    VersionStamp,
     check_sample_weight,
     checked_csr,
     effective_n_threads,
@@ -26,15 +31,16 @@ from sklsh._sklearn import (
     unchanged_on_error,
     validate_data,
 )
-from sklsh._targets import TargetFormat, label_share
-from sklsh._training import Plan, Progress, train
+from sklsh._targets import TargetFormat, class_weights, label_share
+from sklsh._training import EarlyStopping, Plan, Progress, rate_schedule, train
 from sklsh.optimizers import make_optimizer
 
 
-class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class NetworkClassifier(
+    NetworkPredictions, NetworkExplanations, FittedNetwork, VersionStamp,
+    CallbackSupportMixin, ClassifierMixin, BaseEstimator,
+):  # fmt: skip
     """Base of the classifiers that train :class:`sklsh._network.Network`."""
-
-    # ---- training ----
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -71,17 +77,12 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
         with unchanged_on_error(self):
             resume = self.warm_start and hasattr(self, "_network")
             X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
-            Y = self._start(X, y, weight, resume=resume)
-            plan = Plan(
-                n_epochs=self.max_iter,
-                batch_size=min(self._rows_per_step(X.shape[0]), X.shape[0]),
-                learning_rate=self.learning_rate_init,
-                input_dropout=self._dropout(X),
-                switch_loss=self._network.loss == "softmax" and self._switches_loss(),
-            )
+            Y, row_weight = self._start(X, y, weight, resume=resume)
             metadata = None if sample_weight is None else {"sample_weight": weight}
+            rows, early_stopping = self._held_out(X, Y, row_weight)
+            plan = self._plan(X, self.max_iter, early_stopping=early_stopping)
             with self._fit_task(X, y, metadata) as on_epoch:
-                self._train(X, Y, weight, plan, on_epoch)
+                self._train(*rows, plan, on_epoch)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -90,9 +91,10 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
 
         A model that starts here keeps to one loss: a switch has its place in a schedule,
         and there is none. After `fit`, training goes on with the loss that ended it.
-        "auto" settings go by the rows of this call. With small batches a
-        `learning_rate_init` of about 0.001 suits a constant rate better than the default.
-        Callbacks are not called.
+        "auto" settings and ``class_weight="balanced"`` go by the rows of this call. With small
+        batches a `learning_rate_init` of about 0.001 suits a constant rate better than the
+        default. `early_stopping`, which has no epochs here, does nothing, and callbacks are
+        not called. For files larger than memory see :func:`sklsh.datasets.iter_xmc_file`.
 
         Parameters
         ----------
@@ -118,14 +120,8 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
         with unchanged_on_error(self):
             resume = hasattr(self, "_network")
             X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
-            Y = self._start(X, y, weight, classes, resume=resume, partial=True)
-            plan = Plan(
-                n_epochs=1,
-                batch_size=min(self._rows_per_step(X.shape[0]), X.shape[0]),
-                learning_rate=self.learning_rate_init,
-                decay=False,
-                input_dropout=self._dropout(X),
-            )
+            Y, weight = self._start(X, y, weight, classes, resume=resume, partial=True)
+            plan = self._plan(X, 1, partial=True)
             self._train(X, Y, weight, plan, without_callbacks)
         return self
 
@@ -138,7 +134,7 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
         return X, y, check_sample_weight(sample_weight, X, np.float32)
 
     def _start(self, X, y, weight, classes=None, *, resume, partial=False):
-        """Targets as CSR; a fresh network unless the old one goes on."""
+        """Targets as CSR and weights of rows; a fresh network unless the old one goes on."""
         sizes = self._checked_sizes()
         if resume:
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
@@ -152,27 +148,86 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             Y = target_format.encode(y)
             self._format, self.classes_ = target_format, target_format.classes
+        if self.class_weight is not None:
+            Y, weight = self._with_class_weight(Y, weight)
+        if not resume:
             self._create(X.shape[1], sizes, Y, weight)
         self._n_threads = effective_n_threads(self.n_jobs)
         self._network.make_trainable(self._n_threads)
-        return Y
+        return Y, weight
+
+    def _with_class_weight(self, Y, weight):
+        """Class weights as weights of rows or, if multilabel, of labels."""
+        weights = class_weights(self.class_weight, self.classes_, Y, weight)[Y.indices]
+        if self._format.multilabel:
+            return sp.csr_array((weights, Y.indices, Y.indptr), shape=Y.shape), weight
+        weight = weight * weights
+        if not weight.any():
+            raise ValueError("class_weight and sample_weight leave no row with a weight.")
+        return Y, weight
+
+    def _held_out(self, X, Y, weight):
+        """(X, Y, weight) to train on, and the early stopping that watches the other rows.
+
+        Rows of no weight can neither train nor judge, so with early stopping they are left out.
+        """
+        if not self.early_stopping:
+            return (X, Y, weight), None
+        rows = np.flatnonzero(weight)
+        n_held_out = math.ceil(self.validation_fraction * len(rows))
+        if n_held_out == len(rows):
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} leaves no row to train on, with "
+                f"n_samples={len(rows)} of positive weight."
+            )
+        order = self._progress.random_generator.permutation(rows)
+        held_out, rows = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
+        return (X[rows], Y[rows], weight[rows]), EarlyStopping(
+            X[held_out], Y[held_out], weight[held_out],
+            tol=self.tol, patience=self.n_iter_no_change,
+        )  # fmt: skip
+
+    def _plan(self, X, n_epochs, *, early_stopping=None, partial=False):
+        schedule = self.learning_rate
+        if partial and schedule in ("linear", "cosine"):  # there is no end to fall towards
+            schedule = "constant"
+        return Plan(
+            n_epochs=n_epochs,
+            batch_size=rows_per_step(self.batch_size, X.shape[0]),
+            learning_rate=self.learning_rate_init,
+            schedule=rate_schedule(schedule, self.power_t),
+            shuffle=self.shuffle,
+            input_dropout=dropout_for(self.input_dropout, X),
+            switch_loss=(
+                not partial
+                and self._network.loss == "softmax"
+                and self._loss_in_full() == "softmax_logistic"
+            ),
+            early_stopping=early_stopping,
+        )
 
     def _create(self, n_features, sizes, Y, weight):
         n_classes = Y.shape[1]
-        optimizer = make_optimizer(self.optimizer)
+        optimizer = make_optimizer(
+            self.optimizer, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon
+        )
         self._require_memory(n_features, sizes, n_classes, optimizer.n_slots)
         random_state = check_random_state(self.random_state)
         self._network = Network(
-            n_features, n_classes, sizes, optimizer=optimizer, random_state=random_state
-        )
-        self._negatives = self._make_negatives(
-            n_classes, sizes[-1], random_state.randint(2**31 - 1)
-        )
-        seed = random_state.randint(2**31 - 1)
-        self._progress = Progress(np.random.default_rng(seed))
-        self._network.loss = self._first_loss()
+            n_features, n_classes, sizes,
+            optimizer=optimizer, random_state=random_state, dtype=self.dtype,
+        )  # fmt: skip
+        seeds = random_state.randint(2**31 - 1, size=3).tolist()
+        self._negatives = make_sampler(self, n_classes, sizes[-1], seeds[0])
+        self._progress = Progress(np.random.default_rng(seeds[1]))
+        self._tables_for_prediction = PredictionTables(seeds[2])
+        self._network.output.loss = self._loss_in_full().split("_")[0]
         if self._network.loss == "logistic":
-            self._network.start_bias_at_prior(label_share(Y, weight))
+            self._network.output.start_bias_at_prior(label_share(Y, weight))
+
+    def _loss_in_full(self):
+        n_classes = len(self.classes_)
+        return loss_for(self.loss, multilabel=self._format.multilabel, n_classes=n_classes)
 
     def _checked_sizes(self):
         sizes = np.atleast_1d(self.hidden_layer_sizes)
@@ -184,8 +239,11 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
         return tuple(sizes.tolist())
 
     def _require_memory(self, n_features, sizes, n_classes, n_slots):
+        n_bytes = bytes_needed(n_features, sizes, n_classes, n_slots, self.dtype)
+        if self.early_stopping:  # also the best weights so far
+            n_bytes += bytes_needed(n_features, sizes, n_classes, 0, self.dtype)
         require_bytes(
-            bytes_needed(n_features, sizes, n_classes, n_slots) + self._table_bytes(n_classes),
+            n_bytes + table_bytes(self, n_classes),
             f"A network of {n_features:,} features, hidden layers {sizes} and {n_classes:,} "
             f"classes with the state of optimizer={self.optimizer!r} and its hash tables",
             "Smaller hidden_layer_sizes, hashed features or optimizer='sgd' take less.",
@@ -195,6 +253,7 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
         self._negatives.prepare(self._n_threads)
         train(self._network, self._negatives, X, Y, weight, plan, self._progress, on_epoch)
         self._network.release_buffers()
+        self._tables_for_prediction.forget()
 
     @contextmanager
     def _fit_task(self, X, y, metadata):
@@ -211,7 +270,7 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
             outcome = SimpleNamespace(stop=False)
             yield outcome
             if self.verbose:
-                print(f"Epoch {epoch + 1}, loss = {self.loss_curve_[-1]:.6f}")
+                print(self._progress.last_epoch())
             outcome.stop = task.call_on_fit_task_end(**data, reconstruction_attributes=attributes)
 
         yield on_epoch
@@ -225,45 +284,8 @@ class NetworkClassifier(NetworkPredictions, CallbackSupportMixin, ClassifierMixi
             "_network": self._network.frozen(),
             "_negatives": copy.deepcopy(self._negatives),
             "_progress": copy.deepcopy(self._progress),
+            "_tables_for_prediction": PredictionTables(self._tables_for_prediction.seed),
         }
-
-    # ---- fitted attributes ----
-
-    @property
-    def coefs_(self):
-        """Weight matrices, views of shape (fan_in, fan_out)."""
-        check_is_fitted(self)
-        return self._network.coefs
-
-    @property
-    def intercepts_(self):
-        """Bias vectors, views."""
-        check_is_fitted(self)
-        return self._network.intercepts
-
-    @property
-    def n_iter_(self):
-        """Epochs, over all calls."""
-        check_is_fitted(self)
-        return self._progress.n_epochs
-
-    @property
-    def t_(self):
-        """Training steps, over all calls."""
-        check_is_fitted(self)
-        return self._progress.n_steps
-
-    @property
-    def loss_curve_(self):
-        """Mean loss of a row in each epoch."""
-        check_is_fitted(self)
-        return self._progress.loss_curve
-
-    @property
-    def n_active_(self):
-        """Mean number of classes a step looked at."""
-        check_is_fitted(self)
-        return self._progress.n_active_sum / self._progress.n_steps
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_network")

@@ -1,23 +1,26 @@
-"""Hash functions and hash tables: what `LSHIndex` and the LSH sampler are made of."""
+"""Families of hash functions: codes that similar vectors share.
+
+A hasher draws its functions once, for vectors of one width, and gives each vector
+`n_tables` codes of `n_bits` bits. Zero vectors have no code, which is written -1.
+"""
 
 import numpy as np
+from sklearn.utils import gen_batches
 
-from sklsh._kernels import _simhash, _tables
-from sklsh._memory import require_bytes, writable
+from sklsh._kernels import _dwta, _products, _simhash
+from sklsh._memory import aligned_zeros, padded, require_bytes
+from sklsh._storage import as_float32
 
 MAX_BITS = 24
 # Below this width a rotation has too few coordinates to mix into Gaussian directions.
 MIN_ROTATION = 64
-NO_CAP = np.iinfo(np.int32).max
-
-
-def auto_n_bits(n_items, bucket_size):
-    """Bits of code that leave about `bucket_size` of `n_items` in a bucket."""
-    return int(np.clip(np.round(np.log2(max(n_items, 1) / bucket_size)), 1, MAX_BITS))
+# Winner-take-all: values that compete in a bin, and the bits that name the winner.
+BIN_SLOTS = 8
+DIGIT_BITS = 3
 
 
 class SimHasher:
-    """Hash functions of SimHash for vectors of one width, drawn once.
+    """Signs of projections from randomised Walsh-Hadamard rotations.
 
     Parameters
     ----------
@@ -32,8 +35,7 @@ class SimHasher:
     """
 
     def __init__(self, width, n_bits, n_tables, random_state):
-        rotation = max(MIN_ROTATION, 1 << int(np.ceil(np.log2(max(width, 1)))))
-        n_rotations = -(-n_bits * n_tables // rotation)
+        n_rotations, rotation = self._rotations(width, n_bits, n_tables)
         flips = random_state.randint(0, 2, size=(n_rotations, 2, rotation))
         self.signs = (2 * flips - 1).astype(np.float32)
         # Uneven magnitudes: the projections of a sparse vector would else often be zero.
@@ -42,97 +44,183 @@ class SimHasher:
         self.n_bits = n_bits
         self.n_tables = n_tables
 
+    @staticmethod
+    def _rotations(width, n_bits, n_tables):
+        """How many rotations, and the width of each."""
+        rotation = max(MIN_ROTATION, 1 << int(np.ceil(np.log2(max(width, 1)))))
+        return -(-n_bits * n_tables // rotation), rotation
+
+    @classmethod
+    def bytes_needed(cls, width, n_bits, n_tables):
+        """Bytes that drawing the functions takes."""
+        n_rotations, rotation = cls._rotations(width, n_bits, n_tables)
+        return 2 * 3 * 8 * n_rotations * rotation  # signs are drawn as int64
+
     def codes(self, vectors, rows=None, n_threads=1):
         """Codes of (some rows of) `vectors`: (n, n_tables) int32, -1 for zero vectors."""
-        if rows is None:
-            rows = np.arange(len(vectors), dtype=np.int32)
+        rows = all_rows(vectors) if rows is None else rows
         codes = np.empty((len(rows), self.n_tables), dtype=np.int32)
         _simhash.simhash(vectors, self.width, rows, self.signs, self.n_bits, codes, n_threads)
         return codes
 
 
-class HashTables:
-    """Flat hash tables over items 0 .. n_items - 1, rebuilt in bulk by counting sort.
+class DenseSimHasher:
+    """Signs of independent Gaussian projections, each a dot product.
 
     Parameters
     ----------
-    n_items, n_bits, n_tables : int
-        Each of the tables has 2**n_bits buckets and holds each item once.
+    width, n_bits, n_tables, random_state
+        As for :class:`SimHasher`.
     """
 
-    def __init__(self, n_items, n_bits, n_tables):
+    def __init__(self, width, n_bits, n_tables, random_state):
+        self.planes = aligned_zeros((n_bits * n_tables, padded(width)))
+        for plane in self.planes:  # one at a time: they are drawn in float64
+            plane[:width] = random_state.normal(size=width)
+        self.width = width
         self.n_bits = n_bits
-        self.codes = np.full((n_items, n_tables), -1, dtype=np.int32)
-        self._allocate()
-
-    def _allocate(self):
-        n_items, n_tables = self.codes.shape
-        self.starts = np.zeros((n_tables, (1 << self.n_bits) + 1), dtype=np.int32)
-        self.ids = np.zeros((n_tables, n_items), dtype=np.int32)
-
-    def __getstate__(self):
-        return {"n_bits": self.n_bits, "codes": self.codes}  # the tables follow from them
-
-    def __setstate__(self, state):
-        self.n_bits = state["n_bits"]
-        self.codes = writable(state["codes"])
-        self._allocate()
-        _tables.build_tables(self.codes, self.starts, self.ids, 1)
+        self.n_tables = n_tables
 
     @staticmethod
-    def bytes_needed(n_items, n_bits, n_tables):
-        """Bytes that tables of this size take."""
-        return 4 * n_tables * (2 * n_items + (1 << n_bits) + 1)
+    def bytes_needed(width, n_bits, n_tables):
+        """Bytes that the functions take."""
+        return 4 * n_bits * n_tables * padded(width)
 
-    def rebuild(self, codes, rows=None, n_threads=1):
-        """Take over new codes, of all items or of some, and fill the tables again."""
-        if rows is None:
-            self.codes[...] = codes
-        else:
-            self.codes[rows] = codes
-        _tables.build_tables(self.codes, self.starts, self.ids, n_threads)
+    def codes(self, vectors, rows=None, n_threads=1):
+        """Codes of (some rows of) `vectors`: (n, n_tables) int32, -1 for zero vectors."""
+        rows = all_rows(vectors) if rows is None else rows
+        codes = np.zeros((len(rows), self.n_tables), dtype=np.int32)
+        for block in gen_batches(len(rows), 1024) if len(rows) else ():
+            self._hash(vectors[rows[block], : self.width], codes[block], n_threads)
+        return codes
 
-    def union(self, codes, n_threads=1):
-        """Distinct items that share a bucket with each query, as (indptr, ids)."""
-        hits = self._count(codes, NO_CAP)
-        require_bytes(32 * int(hits.sum()), f"The {hits.sum():,} entries of the queries' buckets")
-        place = np.concatenate([[0], np.cumsum(hits)])
-        out = np.empty(place[-1], dtype=np.int32)
-        found = np.empty(len(codes), dtype=np.intp)
-        _tables.union_of_buckets(
-            codes, self.starts, self.ids, hits, place[:-1], out, found, n_threads
+    def _hash(self, vectors, codes, n_threads):
+        n_planes = len(self.planes)
+        left = aligned_zeros((len(vectors), padded(self.width)))
+        left[:, : self.width] = as_float32(vectors)
+        projections = np.empty((len(vectors), padded(n_planes)), dtype=np.float32)
+        _products.product_nt(left, self.planes, n_planes, projections, n_threads)
+        negative = projections[:, :n_planes] < 0
+        for bit in range(self.n_bits):
+            codes |= negative[:, bit :: self.n_bits].astype(np.int32) << bit
+        codes[~vectors.any(axis=1)] = -1
+
+
+class DWTAHasher:
+    """Densified winner-take-all: the largest value in random bins of eight coordinates.
+
+    Parameters
+    ----------
+    width, n_bits, n_tables, random_state
+        As for :class:`SimHasher`, but `n_bits` is a multiple of 3.
+    """
+
+    def __init__(self, width, n_bits, n_tables, random_state):
+        check_n_bits(n_bits, "dwta")
+        n_permutations, self._n_bins = self._bins(width, n_bits, n_tables)
+        permutations = [random_state.permutation(width) for _ in range(n_permutations)]
+        self.order = np.array(permutations, dtype=np.int32)
+        self.place = np.argsort(self.order, axis=1).astype(np.int32)
+        self.width = width
+        self.n_bits = n_bits
+        self.n_tables = n_tables
+
+    @staticmethod
+    def _bins(width, n_bits, n_tables):
+        """How many permutations, and bins in all of them."""
+        in_one = -(-width // BIN_SLOTS)
+        n_permutations = -(-n_bits // DIGIT_BITS * n_tables // in_one)
+        return n_permutations, n_permutations * in_one
+
+    @classmethod
+    def bytes_needed(cls, width, n_bits, n_tables):
+        """Bytes that drawing the functions takes."""
+        return 3 * 8 * width * cls._bins(width, n_bits, n_tables)[0]  # drawn as int64
+
+    def codes(self, vectors, rows=None, n_threads=1):
+        """Codes of (some rows of) `vectors`: (n, n_tables) int32, -1 for zero vectors."""
+        rows = all_rows(vectors) if rows is None else rows
+        codes = np.empty((len(rows), self.n_tables), dtype=np.int32)
+        lanes = 16  # vectors that the kernel hashes side by side
+        values = np.empty((n_threads, self.width, lanes), dtype=np.float32)
+        digits = np.empty((n_threads, self._n_bins, lanes), dtype=np.int32)
+        donors = np.empty((n_threads, self._n_bins), dtype=np.int32)
+        _dwta.dwta_dense(
+            vectors, rows, self.order, self.n_bits // DIGIT_BITS, values, digits, donors, codes
         )
-        keep = np.arange(len(out)) - np.repeat(place[:-1], hits) < np.repeat(found, hits)
-        return np.concatenate([[0], np.cumsum(found)]), out[keep]
+        return codes
 
-    def best(self, codes, queries, vectors, offset, k, bucket_cap=NO_CAP, salt=0, n_threads=1):
-        """Items in each query's buckets, best `query . vector + offset` first.
-
-        Returns (ids, scores, found): of the k places of row i, found[i] are filled.
-        """
-        hits = self._count(codes, bucket_cap)
-        ids = np.empty((len(codes), k), dtype=np.int32)
-        scores = np.empty((len(codes), k), dtype=np.float32)
-        found = np.empty(len(codes), dtype=np.intp)
-        _tables.rank_hits(
-            codes, self.starts, self.ids, bucket_cap, salt, hits, queries, vectors, offset,
-            ids, scores, found, n_threads,
+    def sparse_codes(self, X, n_threads=1):
+        """Codes of the rows of X, a CSR matrix of float32 that has no entry twice."""
+        codes = np.empty((X.shape[0], self.n_tables), dtype=np.int32)
+        values = np.empty((n_threads, self._n_bins), dtype=np.float32)
+        digits = np.full((n_threads, self._n_bins), -1, dtype=np.int32)
+        donors = np.empty((n_threads, self._n_bins), dtype=np.int32)
+        _dwta.dwta_sparse(
+            X.indptr.astype(np.intp, copy=False), X.indices.astype(np.int32, copy=False), X.data,
+            self.place, self.n_bits // DIGIT_BITS, values, digits, donors, codes,
         )  # fmt: skip
-        return ids, scores, found
+        return codes
 
-    def _count(self, codes, bucket_cap):
-        hits = np.empty(len(codes), dtype=np.intp)
-        _tables.count_hits(codes, self.starts, bucket_cap, hits)
-        return hits
 
-    @property
-    def mean_load(self):
-        """Items in a bucket, averaged over the buckets that hold any; 0 without items."""
-        loads = np.diff(self.starts, axis=1)
-        occupied = np.count_nonzero(loads)
-        return float(loads.sum() / occupied) if occupied else 0.0
+HASH_FAMILIES = {"simhash": SimHasher, "dense_simhash": DenseSimHasher, "dwta": DWTAHasher}
 
-    @property
-    def nbytes(self):
-        """Bytes of the tables and of the stored codes."""
-        return self.codes.nbytes + self.starts.nbytes + self.ids.nbytes
+
+def make_hasher(family, width, n_bits, n_tables, random_state):
+    """Draw hash functions of a family.
+
+    Parameters
+    ----------
+    family : {"simhash", "dense_simhash", "dwta"}
+        Which functions.
+
+    width : int
+        Length of the vectors.
+
+    n_bits, n_tables : int
+        Bits of a code, and codes of a vector.
+
+    random_state : numpy.random.RandomState
+        Source of the functions.
+
+    Returns
+    -------
+    hasher : SimHasher, DenseSimHasher or DWTAHasher
+        Its `codes(vectors, rows=None, n_threads=1)` are (n, n_tables) int32.
+
+    Raises
+    ------
+    ValueError
+        If the family has no codes of `n_bits`.
+
+    MemoryError
+        If the functions would not fit; says how many bytes they take.
+    """
+    check_n_bits(n_bits, family)
+    hasher = HASH_FAMILIES[family]
+    require_bytes(
+        hasher.bytes_needed(width, n_bits, n_tables),
+        f"The hash functions of {n_tables:,} tables for vectors of {width:,} features",
+    )
+    return hasher(width, n_bits, n_tables, random_state)
+
+
+def auto_n_bits(n_items, bucket_size, family="simhash"):
+    """Bits of code that leave about `bucket_size` of `n_items` in a bucket."""
+    unit = DIGIT_BITS if family == "dwta" else 1
+    digits = np.round(np.log2(max(n_items, 1) / bucket_size) / unit)
+    return unit * int(np.clip(digits, 1, MAX_BITS // unit))
+
+
+def check_n_bits(n_bits, family):
+    """Raise ValueError if `n_bits`, a number or "auto", is none that `family` can have."""
+    if family == "dwta" and n_bits != "auto" and n_bits % DIGIT_BITS:
+        raise ValueError(
+            f"n_bits must be a multiple of {DIGIT_BITS} for winner-take-all codes, whose digits "
+            f"have {DIGIT_BITS} bits; got {n_bits}."
+        )
+
+
+def all_rows(vectors):
+    """Rows of all vectors, as the kernels take them."""
+    return np.arange(len(vectors), dtype=np.int32)

@@ -2,9 +2,10 @@
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import expit, log_expit, softmax
+from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 from sklearn.utils import gen_batches
 
+from sklsh._auto import table_settings
 from sklsh._memory import padded, require_bytes
 from sklsh._sklearn import check_is_fitted, check_k, checked_csr, effective_n_threads, validate_data
 
@@ -15,7 +16,10 @@ class NetworkPredictions:
     """Mixin of the predicting methods; every row's result depends on that row alone."""
 
     def predict_top_k(self, X, k=5):
-        """The k classes with the largest logits, exactly, without an n x C array.
+        """The k classes with the largest logits, without an n x C array.
+
+        Exactly or, with ``prediction="lsh"``, among the classes in the row's hash buckets,
+        which misses some; a row whose buckets hold fewer than k is scored against all.
 
         Parameters
         ----------
@@ -101,6 +105,37 @@ class NetworkPredictions:
             probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-30)
         return probabilities
 
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities of all classes.
+
+        Taken from the logits, so that they stay finite where probabilities round to 0.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes), float32
+            In the order of `classes_`.
+
+        Raises
+        ------
+        MemoryError
+            If the array would not fit; `predict_top_k` needs none of its size.
+        """
+        X = self._checked(X)
+        logits = self._all_logits(X)
+        for rows in self._blocks(X):
+            if self._network.loss == "softmax":
+                logits[rows] = log_softmax(logits[rows], axis=1)
+                continue
+            logits[rows] = log_expit(logits[rows])
+            if not self._format.multilabel:
+                logits[rows] -= logsumexp(logits[rows], axis=1, keepdims=True)
+        return logits
+
     def predict(self, X):
         """Predicted labels, in the form of the y seen in fit.
 
@@ -144,7 +179,13 @@ class NetworkPredictions:
         return checked_csr(X) if sp.issparse(X) else X
 
     def _top_k(self, X, k):
-        return self._network.top_k(X, k, effective_n_threads(self.n_jobs))
+        n_threads = effective_n_threads(self.n_jobs)
+        if self.prediction == "exact":
+            return self._network.top_k(X, k, n_threads)
+        network = self._network
+        settings = table_settings(self, network.sizes[-2])
+        hidden = network.hidden(X, n_threads)
+        return self._tables_for_prediction.top_k(hidden, network.output, k, settings, n_threads)
 
     def _logits(self, X):
         return self._network.logits(X, effective_n_threads(self.n_jobs))

@@ -12,17 +12,23 @@ import joblib
 import scipy.sparse as sp
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import (
+    InconsistentVersionWarning as SklearnInconsistentVersionWarning,
+)
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sklsh._kernels._threads import max_threads
+from sklsh._version import __version__
 
 __all__ = [
     "BaseScorer",
     "CallbackSupportMixin",
+    "InconsistentVersionWarning",
     "Interval",
     "StrOptions",
+    "VersionStamp",
     "at_least",
     "check_is_fitted",
     "check_k",
@@ -90,6 +96,52 @@ def checked_csr(X, name="X"):
     except ValueError as error:
         raise ValueError(f"{name} is no valid CSR matrix: {error}") from error
     return X
+
+
+class InconsistentVersionWarning(SklearnInconsistentVersionWarning):
+    """A pickle was written by another version of sklsh.
+
+    Parameters
+    ----------
+    estimator_name : str
+        Class of the estimator.
+
+    current_version, original_version : str
+        Versions of sklsh that read and wrote it.
+    """
+
+    def __init__(self, *, estimator_name, current_version, original_version):
+        self.estimator_name = estimator_name
+        self.current_version = current_version
+        self.original_version = original_version
+
+    def __str__(self):
+        return (
+            f"Trying to unpickle estimator {self.estimator_name} from sklsh "
+            f"{self.original_version} with sklsh {self.current_version}. This might lead to "
+            "breaking code or invalid results. Use at your own risk."
+        )
+
+
+class VersionStamp:
+    """Mixin that puts sklsh's version in pickles and warns where another reads them."""
+
+    def __getstate__(self):
+        return super().__getstate__() | {"_sklsh_version": __version__}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        written_by = state.pop("_sklsh_version", "an unknown version")
+        if written_by != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_version=__version__,
+                    original_version=written_by,
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import scipy.sparse as sp
@@ -106,6 +107,43 @@ def as_labels(y):
         warnings.filterwarnings("ignore", "The number of unique classes")
         check_classification_targets(labels)
     return labels
+
+
+def class_weights(class_weight, classes, Y, weight):
+    """Weight of each class, (n_classes,) float32.
+
+    Parameters
+    ----------
+    class_weight : dict or "balanced"
+        Weights of classes, 1 where a class is not named; or inversely proportional to how
+        often a class occurs, 1 on average over all labels.
+
+    classes : ndarray of shape (n_classes,)
+        Labels.
+
+    Y : csr_array of shape (n_rows, n_classes)
+        Labels of the rows.
+
+    weight : ndarray of shape (n_rows,)
+        Weights of the rows, by which occurrences count.
+    """
+    if isinstance(class_weight, str):
+        counts = np.bincount(Y.indices, np.repeat(weight, np.diff(Y.indptr)), minlength=Y.shape[1])
+        seen = counts > 0
+        balanced = np.ones(Y.shape[1], dtype=np.float32)
+        balanced[seen] = counts.sum() / (np.count_nonzero(seen) * counts[seen])
+        return balanced
+    place = {label: i for i, label in enumerate(classes.tolist())}
+    weights = np.ones(len(classes), dtype=np.float32)
+    for label, value in class_weight.items():
+        if label not in place:
+            raise ValueError(f"class_weight names {label!r}, which is not in classes.")
+        if not (isinstance(value, Real) and 0 <= value < np.inf):
+            raise ValueError(
+                f"class_weight[{label!r}] must be a non-negative number; got {value!r}."
+            )
+        weights[place[label]] = value
+    return weights
 
 
 def label_share(Y, weight):

@@ -1,12 +1,11 @@
-"""The loop around the training step: epochs, batches, schedules, callbacks."""
+"""The loop around the training step: epochs, batches, schedules, early stopping, callbacks."""
 
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.sparse as sp
 
-from sklsh._network import as_batch
+from sklsh._batches import as_batch, with_dropout
 
 SOFTMAX_SHARE = 0.4  # of the steps, before "softmax_logistic" goes on as logistic
 
@@ -17,9 +16,10 @@ class Progress:
 
     random_generator: np.random.Generator
     loss_curve: list = field(default_factory=list)
+    validation_scores: list = field(default_factory=list)
     n_steps: int = 0
     n_epochs: int = 0
-    n_active_sum: int = 0
+    n_active_sum: float = 0.0
     weight_sum: float = 0.0
     n_labels_sum: float = 0.0
 
@@ -27,6 +27,46 @@ class Progress:
     def labels_per_row(self):
         """Weighted mean number of labels of a row, over all rows seen."""
         return self.n_labels_sum / self.weight_sum
+
+    def last_epoch(self):
+        """The last epoch in a line."""
+        line = f"Epoch {self.n_epochs}, loss = {self.loss_curve[-1]:.6f}"
+        if self.validation_scores:
+            line += f", validation score = {self.validation_scores[-1]:.6f}"
+        return line
+
+
+def constant_rate(done, step):
+    """Keep the first rate."""
+    return 1.0
+
+
+def linear_rate(done, step):
+    """Fall to zero in a straight line."""
+    return 1 - done
+
+
+def cosine_rate(done, step):
+    """Fall to zero along half a cosine: slowly, then fast, then slowly."""
+    return (1 + math.cos(math.pi * done)) / 2
+
+
+@dataclass
+class InvScalingRate:
+    """Divide by a power of the number of the step, over all calls."""
+
+    power_t: float
+
+    def __call__(self, done, step):
+        """Factor of the rate in the step'th step, `done` being what is over of the call."""
+        return step**-self.power_t
+
+
+def rate_schedule(name, power_t):
+    """Factor of the learning rate as a function of (share of the call done, step from 1)."""
+    if name == "invscaling":
+        return InvScalingRate(power_t)
+    return {"constant": constant_rate, "linear": linear_rate, "cosine": cosine_rate}[name]
 
 
 @dataclass
@@ -41,22 +81,75 @@ class Plan:
     learning_rate : float
         Rate of the first step.
 
-    decay : bool
-        Whether the rate falls linearly to zero over the call.
+    schedule : callable
+        Its factor later on, see `rate_schedule`.
+
+    shuffle : bool
+        Whether each epoch takes the rows in a new order.
 
     input_dropout : float
         Share of a row's non-zero values dropped at random in each step.
 
     switch_loss : bool
         Whether to go on from the softmax to the logistic loss on the way.
+
+    early_stopping : EarlyStopping or None
+        Watches rows that are held out.
     """
 
     n_epochs: int
     batch_size: int
     learning_rate: float
-    decay: bool = True
+    schedule: object = linear_rate
+    shuffle: bool = True
     input_dropout: float = 0.0
     switch_loss: bool = False
+    early_stopping: object = None
+
+
+class EarlyStopping:
+    """Scores held-out rows after each epoch, remembers the best weights, says when to stop.
+
+    The score is the share of rows whose best class is one of their labels: precision at 1,
+    which with one label a row is the accuracy.
+
+    Parameters
+    ----------
+    X, Y, sample_weight
+        The rows held out.
+
+    tol : float
+        What counts as better: a score above the best by more than this.
+
+    patience : int
+        Epochs without a better one after which to stop.
+    """
+
+    def __init__(self, X, Y, sample_weight, *, tol, patience):
+        self.X, self.Y, self.sample_weight = X, Y, sample_weight
+        self.tol = tol
+        self.patience = patience
+        self.best_score = -np.inf
+        self.best_network = None
+        self._n_worse = 0
+
+    def score(self, network):
+        """Share of the held-out rows, by weight, that are right."""
+        best, _ = network.top_k(self.X, 1, network.n_threads)
+        right = np.asarray(self.Y[np.arange(len(best)), best[:, 0]] > 0).ravel()
+        return float(np.average(right, weights=self.sample_weight))
+
+    def note_epoch(self, network):
+        """Score the network as it is; returns (score, whether to stop)."""
+        score = self.score(network)
+        self._n_worse += 1
+        if score > self.best_score + self.tol:
+            self._n_worse = 0
+        if score > self.best_score:
+            self.best_score = score
+            self.best_network = None  # never two copies: fit asked for the memory of one
+            self.best_network = network.frozen()
+        return score, self._n_worse >= self.patience
 
 
 def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
@@ -73,15 +166,16 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
     n_labels_sum = np.dot(np.diff(Y.indptr), sample_weight.astype(np.float64))
     generator = progress.random_generator
     step = 0
+    stop = False
     for epoch in range(plan.n_epochs):
         with on_epoch(epoch) as task:
-            order = generator.permutation(n)
+            order = generator.permutation(n) if plan.shuffle else np.arange(n)
             loss = 0.0
             for first in range(0, n, plan.batch_size):
                 if step == switch_at:
-                    network.switch_to_logistic(n_labels_sum / weight_sum)
+                    network.output.switch_to_logistic(n_labels_sum / weight_sum)
                 rows = order[first : first + plan.batch_size]
-                rate = plan.learning_rate * (1 - step / n_steps if plan.decay else 1)
+                rate = plan.learning_rate * plan.schedule(step / n_steps, progress.n_steps + 1)
                 batch_loss, n_active = network.train_step(
                     with_dropout(as_batch(X[rows]), plan.input_dropout, generator),
                     Y[rows],
@@ -102,15 +196,11 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
             progress.n_epochs += 1
             progress.weight_sum += weight_sum
             progress.n_labels_sum += n_labels_sum
-        if task.stop:
+            if plan.early_stopping:
+                score, stop = plan.early_stopping.note_epoch(network)
+                progress.validation_scores.append(score)
+        if stop or task.stop:
             break
-
-
-def with_dropout(X, rate, generator):
-    """Drop a share of the non-zero values at random and scale up the rest."""
-    if rate == 0:
-        return X
-    keep = generator.random(X.nnz, dtype=np.float32) >= rate
-    kept = np.concatenate([[0], np.cumsum(keep, dtype=np.int32)]).astype(np.int32)
-    values = X.data[keep] * np.float32(1 / (1 - rate))
-    return sp.csr_array((values, X.indices[keep], kept[X.indptr]), shape=X.shape)
+    if plan.early_stopping:
+        network.restore(plan.early_stopping.best_network)
+        negatives.refresh(network.output, np.arange(Y.shape[1]))

@@ -13,7 +13,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from sklsh._kernels import _rows
-from sklsh._memory import aligned_copy, aligned_zeros, writable
+from sklsh._memory import aligned_copy, aligned_zeros, padded, writable
+from sklsh._storage import STORAGE, as_float32, to_bfloat16
 
 __all__ = ["Adam", "Momentum", "Optimizer", "Parameter", "SGD", "make_optimizer"]
 
@@ -23,8 +24,8 @@ class Parameter:
 
     Parameters
     ----------
-    weights : ndarray of shape (n_rows, width), float32
-        Used without a copy.
+    weights : ndarray of shape (n_rows, width), float32 or uint16
+        Used without a copy. uint16 holds the bits of bfloat16, the upper half of a float32.
 
     n_slots : int
         How many numbers of state the optimizer keeps for a weight, 0 to 2.
@@ -33,10 +34,37 @@ class Parameter:
     def __init__(self, weights, n_slots):
         self.weights = weights
         width = weights.shape[1]
+        no_slot = np.zeros((0, width), dtype=np.float32)
         self.slots = tuple(
-            aligned_zeros(weights.shape) if i < n_slots else np.zeros((0, width), np.float32)
-            for i in range(2)
+            aligned_zeros(weights.shape) if i < n_slots else no_slot for i in range(2)
         )
+
+    @classmethod
+    def zeros(cls, shape, n_slots, dtype="float32"):
+        """Parameter of zeros, stored as `dtype`, "float32" or "bfloat16"."""
+        return cls(aligned_zeros(shape, STORAGE[dtype]), n_slots)
+
+    @classmethod
+    def random(cls, n_random, width, scale, random_state, n_slots, dtype="float32", *, n_rows=None):
+        """Normal entries of standard deviation `scale` in a matrix padded with zeros.
+
+        `n_rows`, the number of rows with padding, is `n_random` if not given.
+        """
+        parameter = cls.zeros((n_rows or n_random, padded(width)), n_slots, dtype)
+        generator = np.random.default_rng(random_state.randint(2**31 - 1))
+        block = max(1, (1 << 20) // width)  # no second copy of a table that may be huge
+        for first in range(0, n_random, block):
+            last = min(first + block, n_random)
+            draws = generator.standard_normal((last - first, width), dtype=np.float32)
+            draws *= np.float32(scale)
+            if dtype == "bfloat16":
+                draws = to_bfloat16(draws)
+            parameter.weights[first:last, :width] = draws
+        return parameter
+
+    def as_float32(self, rows=slice(None)):
+        """Rows of the weights, or a copy as float32 of those stored as bfloat16."""
+        return as_float32(self.weights[rows])
 
     def make_trainable(self, n_slots):
         """Copy what cannot be written in place, such as a read-only memory map.
@@ -95,7 +123,7 @@ class Optimizer(ABC):
         """
         _check_rows(rows, parameter.weights)
         _rows.step_rows(
-            self.rule, self._hyper, parameter.weights, *parameter.slots,
+            self.rule, self._hyper, self.t, parameter.weights, *parameter.slots,
             rows, gradient, n_threads,
         )  # fmt: skip
 
@@ -119,7 +147,7 @@ class Optimizer(ABC):
         """
         _check_rows(columns[0], parameter.weights)
         _rows.step_embedding(
-            self.rule, self._hyper, parameter.weights, *parameter.slots,
+            self.rule, self._hyper, self.t, parameter.weights, *parameter.slots,
             *columns, delta, n_threads,
         )  # fmt: skip
 
@@ -235,14 +263,15 @@ def _check_fraction(**settings):
 OPTIMIZERS = {"adam": Adam, "momentum": Momentum, "sgd": SGD}
 
 
-def make_optimizer(optimizer):
+def make_optimizer(optimizer, **adam):
     """Fresh optimizer from a name ("adam", "momentum", "sgd") or an instance.
 
-    An instance is copied and its step count starts again, so that one instance can serve
-    as a parameter of many estimators.
+    `adam` are the settings of "adam", where it is asked for by name. An instance is copied
+    and its step count starts again, so that one instance can serve as a parameter of many
+    estimators.
     """
     if isinstance(optimizer, str):
-        return OPTIMIZERS[optimizer]()
+        return Adam(**adam) if optimizer == "adam" else OPTIMIZERS[optimizer]()
     fresh = copy.copy(optimizer)
     fresh.t = 0
     return fresh

@@ -2,19 +2,13 @@
 
 from numbers import Integral, Real
 
-import numpy as np
-import scipy.sparse as sp
-
 from sklsh._classifier import NetworkClassifier
-from sklsh._hashing import MAX_BITS, HashTables, auto_n_bits
-from sklsh._sklearn import Interval, StrOptions, at_least, check_is_fitted, fraction
-from sklsh.negatives import LSH, Full, InBatch, Uniform
+from sklsh._hashing import HASH_FAMILIES, MAX_BITS
+from sklsh._sklearn import Interval, StrOptions, at_least, fraction
+from sklsh._storage import STORAGE
 from sklsh.optimizers import OPTIMIZERS, Optimizer
 
 __all__ = ["SLIDEClassifier"]
-
-EXACT_BELOW = 2048  # with fewer classes sampling saves nothing: all are looked at
-MANY_ROWS = 100_000  # from here on words are plentiful, and less dropout is needed
 
 
 class SLIDEClassifier(NetworkClassifier):
@@ -37,17 +31,18 @@ class SLIDEClassifier(NetworkClassifier):
         the logistic loss. "auto": "softmax" for one label a row; for indicator matrices
         "logistic" with up to 2,048 classes, else "softmax_logistic".
 
-    active_set : {"batch", "full"}, default="batch"
-        Classes of a step: the batch's shared candidates, or all (the exact network). Up to
-        2,048 classes are always exact.
+    active_set : {"batch", "sample", "full"}, default="batch"
+        Classes of a step: candidates that the batch shares; for each row its own, which is
+        SLIDE as published and slower; or all (the exact network). Up to 2,048 classes are
+        always exact, and so are rows that would look at more than half of the classes.
 
     negatives : {"lsh", "uniform", "in_batch", "full"}, default="lsh"
-        What stands in the candidate set beside the batch's labels: classes retrieved by
-        hashing and re-ranked by their logit, with a uniform quarter; uniform draws only;
-        nothing; all classes.
+        What stands in the candidate set beside labels: classes retrieved by hashing, with
+        a uniform quarter; uniform draws only; nothing; all classes. Retrieved classes are
+        ranked by their logit if the batch shares them, and taken as they come if not.
 
     n_active : int, default=1000
-        Classes of a step beside the batch's labels.
+        Classes of a set beside the labels.
 
     correction : {"logq", "head_tail", "none"}, default="logq"
         What makes up for the classes not looked at. "logq" takes from each logit the log
@@ -56,12 +51,13 @@ class SLIDEClassifier(NetworkClassifier):
         for, which makes the softmax's sum unbiased. "none" ranks rare classes higher
         and may be ahead in the first epochs.
 
-    hash_family : {"simhash"}, default="simhash"
-        Hash functions; so far there is one family.
+    hash_family : {"simhash", "dense_simhash", "dwta"}, default="simhash"
+        Hash functions: signs of projections, by fast rotations or by independent Gaussian
+        vectors; or densified winner-take-all, see :class:`sklsh.lsh.DWTA`.
 
     n_bits : int or "auto", default="auto"
-        Bits of a code; "auto" takes as many as leave about `bucket_size` classes in a
-        bucket.
+        Bits of a code, a multiple of 3 for "dwta"; "auto" takes as many as leave about
+        `bucket_size` classes in a bucket.
 
     n_tables : int, default=8
         Hash tables.
@@ -76,6 +72,10 @@ class SLIDEClassifier(NetworkClassifier):
     rehash_growth : float, default=1.1
         Factor by which that period grows each time; at least 1.
 
+    prediction : {"exact", "lsh"}, default="exact"
+        Whether the best classes are sought among all, or among those in a row's hash
+        buckets. `n_tables` and `bucket_size` decide how many of the best "lsh" finds.
+
     input_dropout : float or "auto", default="auto"
         Share of a row's non-zero values dropped at random in each step. "auto": 0.3 for
         sparse X, 0.1 from 100,000 rows on; 0 for dense X, whose features have no
@@ -86,7 +86,21 @@ class SLIDEClassifier(NetworkClassifier):
         "sgd" want a larger `learning_rate_init` than the default, 0.1 or 1.
 
     learning_rate_init : float, default=0.01
-        Rate of the first step. It falls linearly to zero over `fit`.
+        Rate of the first step.
+
+    learning_rate : {"linear", "cosine", "invscaling", "constant"}, default="linear"
+        How the rate goes on: to zero over `fit`, in a straight line or along a cosine;
+        divided by the number of the step to the power `power_t`; or not at all.
+        `partial_fit`, which has no end to fall towards, keeps the rate for the first two.
+
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay of the first and second moment of "adam", in [0, 1).
+
+    epsilon : float, default=1e-8
+        What "adam" adds to the root of the second moment.
 
     batch_size : int or "auto", default="auto"
         Rows of a step. "auto" is the power of two nearest to a hundredth of the rows,
@@ -94,6 +108,34 @@ class SLIDEClassifier(NetworkClassifier):
 
     max_iter : int, default=10
         Epochs.
+
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new order.
+
+    class_weight : dict, "balanced" or None, default=None
+        Weights of classes, 1 where the dict names none; "balanced" makes them inversely
+        proportional to how often a class occurs. With one label a row they multiply the
+        weight of its rows; multilabel, they multiply its part of the loss in rows that
+        have the label.
+
+    early_stopping : bool, default=False
+        Whether to hold out rows and stop when their score no longer rises; the weights of
+        the best epoch are kept, in memory of their own. The score is the accuracy or, if
+        multilabel, the precision at 1.
+
+    validation_fraction : float, default=0.1
+        Share of the rows held out by `early_stopping`, at random.
+
+    n_iter_no_change : int, default=3
+        Epochs without a better score after which `early_stopping` ends the fit.
+
+    tol : float, default=1e-4
+        By how much a score has to be better to count.
+
+    dtype : {"float32", "bfloat16"}, default="float32"
+        How embedding and output weights are stored. "bfloat16" takes half the memory;
+        arithmetic and optimizer state stay float32, and updates are rounded at random, so
+        that small ones are not lost.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the weights it finds, with the network, optimizer,
@@ -115,7 +157,7 @@ class SLIDEClassifier(NetworkClassifier):
         Labels; column numbers if multilabel.
 
     coefs_ : list of ndarray
-        Weights, (fan_in, fan_out) float32; views.
+        Weights, (fan_in, fan_out) float32; views, or copies of bfloat16.
 
     intercepts_ : list of ndarray
         Biases, views.
@@ -130,8 +172,14 @@ class SLIDEClassifier(NetworkClassifier):
         Mean loss of a row in each epoch, over the classes looked at. Losses before and
         after a switch are not comparable.
 
+    validation_scores_ : list of float or None
+        Score on the held-out rows after each epoch, with early stopping.
+
+    best_validation_score_ : float or None
+        The best of them.
+
     n_active_ : float
-        Mean number of classes a step looked at.
+        Mean number of classes that a row was scored against in a step.
 
     bucket_load_ : float
         Mean number of classes in a bucket that holds any; 0 without hash tables.
@@ -181,21 +229,34 @@ class SLIDEClassifier(NetworkClassifier):
     _parameter_constraints = {
         "hidden_layer_sizes": [at_least(1), "array-like"],
         "loss": [StrOptions({"auto", "softmax", "logistic", "softmax_logistic"})],
-        "active_set": [StrOptions({"batch", "full"})],
+        "active_set": [StrOptions({"batch", "sample", "full"})],
         "negatives": [StrOptions({"lsh", "uniform", "in_batch", "full"})],
         "n_active": [at_least(1)],
         "correction": [StrOptions({"logq", "head_tail", "none"})],
-        "hash_family": [StrOptions({"simhash"})],
+        "hash_family": [StrOptions(set(HASH_FAMILIES))],
         "n_bits": [StrOptions({"auto"}), Interval(Integral, 1, MAX_BITS, closed="both")],
         "n_tables": [at_least(1)],
         "bucket_size": [at_least(1)],
         "rehash_every": [at_least(1)],
         "rehash_growth": [at_least(1, Real)],
+        "prediction": [StrOptions({"exact", "lsh"})],
         "input_dropout": [StrOptions({"auto"}), fraction()],
         "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [StrOptions({"linear", "cosine", "invscaling", "constant"})],
+        "power_t": [at_least(0, Real)],
+        "beta_1": [fraction()],
+        "beta_2": [fraction()],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [StrOptions({"auto"}), at_least(1)],
         "max_iter": [at_least(1)],
+        "shuffle": ["boolean"],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [at_least(1)],
+        "tol": [at_least(0, Real)],
+        "dtype": [StrOptions(set(STORAGE))],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -217,11 +278,24 @@ class SLIDEClassifier(NetworkClassifier):
         bucket_size=6,
         rehash_every=50,
         rehash_growth=1.1,
+        prediction="exact",
         input_dropout="auto",
         optimizer="adam",
         learning_rate_init=0.01,
+        learning_rate="linear",
+        power_t=0.5,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
         batch_size="auto",
         max_iter=10,
+        shuffle=True,
+        class_weight=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=3,
+        tol=1e-4,
+        dtype="float32",
         warm_start=False,
         verbose=False,
         random_state=None,
@@ -239,90 +313,25 @@ class SLIDEClassifier(NetworkClassifier):
         self.bucket_size = bucket_size
         self.rehash_every = rehash_every
         self.rehash_growth = rehash_growth
+        self.prediction = prediction
         self.input_dropout = input_dropout
         self.optimizer = optimizer
         self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.power_t = power_t
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.dtype = dtype
         self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state
         self.n_jobs = n_jobs
-
-    def _first_loss(self):
-        """The loss that training starts with."""
-        return "logistic" if self._resolved_loss() == "logistic" else "softmax"
-
-    def _switches_loss(self):
-        return self._resolved_loss() == "softmax_logistic"
-
-    def _resolved_loss(self):
-        if self.loss != "auto":
-            return self.loss
-        if not self._format.multilabel:
-            return "softmax"
-        return "logistic" if len(self.classes_) <= EXACT_BELOW else "softmax_logistic"
-
-    def _sampler_name(self, n_classes):
-        if self.active_set == "full" or n_classes <= EXACT_BELOW:
-            return "full"
-        return self.negatives
-
-    def _make_negatives(self, n_classes, width, seed):
-        name = self._sampler_name(n_classes)
-        if name == "full":
-            return Full(n_classes)
-        if name == "in_batch":
-            return InBatch(n_classes, self.correction)
-        drawn = {"n_active": self.n_active, "seed": seed}
-        if name == "uniform":
-            return Uniform(n_classes, self.correction, **drawn)
-        return LSH(
-            n_classes,
-            self.correction,
-            **drawn,
-            width=width,
-            n_bits=self.n_bits,
-            n_tables=self.n_tables,
-            bucket_size=self.bucket_size,
-            rehash_every=self.rehash_every,
-            rehash_growth=self.rehash_growth,
-        )
-
-    def _table_bytes(self, n_classes):
-        if self._sampler_name(n_classes) != "lsh":
-            return 0
-        n_bits = self.n_bits
-        if n_bits == "auto":
-            n_bits = auto_n_bits(n_classes, self.bucket_size)
-        return HashTables.bytes_needed(n_classes, n_bits, self.n_tables)
-
-    def _rows_per_step(self, n_rows):
-        if self.batch_size != "auto":
-            return self.batch_size
-        return int(2 ** np.clip(np.round(np.log2(n_rows / 100)), 4, 9))
-
-    def _dropout(self, X):
-        if self.input_dropout != "auto":
-            return self.input_dropout
-        if not sp.issparse(X):
-            return 0.0
-        return 0.3 if X.shape[0] < MANY_ROWS else 0.1
-
-    @property
-    def bucket_load_(self):
-        """Mean number of classes in a bucket that holds any; 0 without hash tables."""
-        check_is_fitted(self)
-        return self._negatives.mean_load
-
-    @property
-    def memory_usage_(self):
-        """Bytes of weights, optimizer state, hash tables, and their total."""
-        check_is_fitted(self)
-        parameters = self._network.parameters
-        usage = {
-            "weights": sum(p.weights.nbytes for p in parameters),
-            "optimizer": sum(p.state_bytes for p in parameters),
-            "tables": self._negatives.table_bytes,
-        }
-        return usage | {"total": sum(usage.values())}

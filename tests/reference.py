@@ -56,26 +56,27 @@ def adam(hyper, w, m, v, g):
 # ---- _losses ----
 
 
-def softmax_loss(logits, offset, indptr, positions, row_weight):
+def softmax_loss(logits, offset, indptr, positions, label_weight, row_weight):
     """Loss of each row, its log partition, the gradient by the logits."""
     z = logits[:, : len(offset)].astype(float) + offset
-    labels = dense(indptr, positions, np.ones(len(positions)), len(offset))
+    labels = dense(indptr, positions, label_weight, len(offset))
     log_partition = logsumexp(z, axis=1)
-    n_labels = labels.sum(axis=1)
-    loss = row_weight * (n_labels * log_partition - (labels * z).sum(axis=1))
+    target = labels.sum(axis=1)
+    loss = row_weight * (target * log_partition - (labels * z).sum(axis=1))
     softmax = np.exp(z - log_partition[:, None])
-    return loss, log_partition, row_weight[:, None] * (n_labels[:, None] * softmax - labels)
+    return loss, log_partition, row_weight[:, None] * (target[:, None] * softmax - labels)
 
 
-def logistic_loss(logits, offset, weight, indptr, positions, row_weight):
+def logistic_loss(logits, offset, weight, indptr, positions, label_weight, row_weight):
     """Loss of each row, the gradient by the logits."""
     z = logits[:, : len(offset)].astype(float) + offset
-    labels = dense(indptr, positions, np.ones(len(positions)), len(offset))
-    loss = row_weight * (weight * (np.logaddexp(0, z) - labels * z)).sum(axis=1)
-    return loss, row_weight[:, None] * weight * (expit(z) - labels)
+    is_label = dense(indptr, positions, np.ones(len(positions)), len(offset))
+    scale = weight * (1 - is_label + dense(indptr, positions, label_weight, len(offset)))
+    loss = row_weight * (scale * (np.logaddexp(0, z) - is_label * z)).sum(axis=1)
+    return loss, row_weight[:, None] * scale * (expit(z) - is_label)
 
 
-# ---- _simhash, _tables ----
+# ---- _simhash, _dwta, _tables ----
 
 
 def simhash(vectors, width, signs, n_bits, n_tables):
@@ -88,6 +89,25 @@ def simhash(vectors, width, signs, n_bits, n_tables):
     codes = bits.reshape(len(x), n_tables, n_bits) @ (1 << np.arange(n_bits))
     codes[~x.any(axis=1)] = -1
     return codes
+
+
+def dwta(vectors, order, n_digits, n_tables):
+    """Codes of all vectors, bin by bin."""
+    starts = range(0, order.shape[1], 8)
+    codes = np.full((len(vectors), n_tables), -1)
+    for row, x in zip(codes, vectors, strict=True):
+        bins = [x[permutation[s : s + 8]] for permutation in order for s in starts]
+        present = {b: np.where(v == 0, -np.inf, v) for b, v in enumerate(bins) if v.any()}
+        digits = {b: int(v.argmax()) for b, v in present.items()}
+        if digits:
+            coded = np.array([filled(digits, b) for b in range(n_digits * n_tables)])
+            row[:] = coded.reshape(n_tables, n_digits) @ 8 ** np.arange(n_digits)
+    return codes
+
+
+def filled(digits, b):
+    """Digit of bin b, or of the donor whose hash with it is smallest."""
+    return digits[b if b in digits else min(digits, key=lambda donor: mix(mix(b) + donor))]
 
 
 def build_tables(codes, n_buckets):

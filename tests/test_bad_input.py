@@ -93,10 +93,30 @@ BAD_PREDICT = [
     pytest.param(lambda m: m.predict_top_k(X, 5), "k must be .* 4; got 5", id="k=5"),
     pytest.param(lambda m: m.predict_top_k(X, 1.5), "k must be .* 1.5", id="k=1.5"),
     pytest.param(lambda m: m.predict_top_k(X, "2"), "k must be .* '2'", id="k='2'"),
+    pytest.param(lambda m: m.predict_log_proba(X[:, :5]), "5 features", id="predict_log_proba"),
+]
+BAD_EXPLANATION = [
+    pytest.param(lambda m: m.top_features(4), "label must be .* classes_; got 4", id="label"),
+    pytest.param(lambda m: m.top_features("a"), "label must be .* got 'a'", id="label='a'"),
+    pytest.param(lambda m: m.top_features(None), "label must be .* got None", id="label=None"),
+    pytest.param(lambda m: m.top_features([0, 1], 2), r"label .* got \[0, 1\]", id="two labels"),
+    pytest.param(lambda m: m.top_features([0, 1, 2, 3], 2), "label must be one", id="four labels"),
+    pytest.param(lambda m: m.top_features(0, 0), "k must be .* features, 6; got 0", id="0 of X"),
+    pytest.param(lambda m: m.top_features(0, 7), "k must be .* features, 6; got 7", id="7 of X"),
+    pytest.param(lambda m: m.top_labels(6, 1), r"feature must be .*\[0, 6\); got 6", id="feature"),
+    pytest.param(lambda m: m.top_labels(-1, 1), "feature must be .* got -1", id="feature=-1"),
+    pytest.param(lambda m: m.top_labels(1.5, 1), "feature must be .* got 1.5", id="feature=1.5"),
+    pytest.param(lambda m: m.top_labels(True, 1), "feature must be .* got True", id="a bool"),
+    pytest.param(lambda m: m.top_labels("oak", 1), "a name that fit saw; got 'oak'", id="name"),
+    pytest.param(lambda m: m.top_labels([1], 1), r"feature must be .* got \[1\]", id="a list"),
+    pytest.param(lambda m: m.top_labels(0, 5), "k must be .* classes, 4; got 5", id="5 labels"),
+    pytest.param(lambda m: m.top_labels(0, True), "k must be .* got True", id="k=True"),
 ]
 
 
-@pytest.mark.parametrize(["call", "message"], BAD_FIT + BAD_PARTIAL_FIT + BAD_PREDICT)
+@pytest.mark.parametrize(
+    ["call", "message"], BAD_FIT + BAD_PARTIAL_FIT + BAD_PREDICT + BAD_EXPLANATION
+)
 def test_bad_data_are_refused_and_leave_the_model_as_it_was(call, message):
     model = make().fit(X, LABEL)
     before, weights = dict(vars(model)), [w.copy() for w in model.coefs_ + model.intercepts_]
@@ -130,29 +150,47 @@ def test_bad_classes_are_refused_in_the_first_partial_fit(call, message):
     assert vars(model) == vars(make())
 
 
+# fmt: off
 BAD_PARAMETERS = {
     "hidden_layer_sizes": [0, -1, 2.5, "8", (), (0,), (8, -1), (2.5,), ("8",), [[3, 4]]],
     "loss": ["hinge", None],
-    "active_set": ["sample", None],
+    "active_set": ["row", None],
     "negatives": ["popular", None],
     "n_active": [0, 2.5, "auto"],
     "correction": ["full", True],
-    "hash_family": ["dwta"],
+    "hash_family": ["minhash", None],
     "n_bits": [0, 25, 3.5, "few"],
     "n_tables": [0, 2.5],
     "bucket_size": [0, -3],
     "rehash_every": [0, 1.5],
     "rehash_growth": [0.9, float("nan"), float("inf"), "1"],
+    "prediction": ["approximate", None],
     "input_dropout": [-0.1, 1, float("nan"), "none"],
     "optimizer": ["adagrad", Adam, None],
     "learning_rate_init": [0, -1, float("nan"), float("inf"), "auto"],
+    "learning_rate": ["adaptive", 0.1, None],
+    "power_t": [-0.5, float("nan"), "auto"],
+    "beta_1": [-0.1, 1, float("nan"), None],
+    "beta_2": [-0.1, 1, float("nan"), None],
+    "epsilon": [0, -1e-8, float("nan"), "auto"],
     "batch_size": [0, 2.5, "all"],
     "max_iter": [0, 2.5],
+    "shuffle": ["yes", None],
+    "class_weight": [
+        "equal", [1, 1, 1, 1], {9: 1}, {"a": 1}, {0: -1}, {0: "2"}, {0: None}, {0: float("nan")},
+        {0: float("inf")}, dict.fromkeys(range(4), 0),
+    ],
+    "early_stopping": ["yes", None],
+    "validation_fraction": [0, 1, -0.1, float("nan"), "auto"],
+    "n_iter_no_change": [0, 2.5, None],
+    "tol": [-1e-4, float("nan"), "auto", None],
+    "dtype": ["float16", np.float32, None],
     "warm_start": ["yes", None],
     "verbose": ["yes", -1],
     "random_state": ["x", -1],
     "n_jobs": [0, 1.5, "2"],
 }
+# fmt: on
 
 
 @pytest.mark.parametrize(
@@ -184,6 +222,44 @@ def test_partial_fit_checks_parameters_set_after_fit(name, value):
     assert_unchanged(model, before, weights)
 
 
+@pytest.mark.parametrize(
+    ["settings", "message"],
+    [
+        pytest.param({"class_weight": {7: 1}}, "class_weight names 7, which is not", id="unknown"),
+        pytest.param({"n_jobs": 0}, "n_jobs must be", id="n_jobs"),
+    ],
+)
+@pytest.mark.parametrize("fitted", [False, True], ids=["unfitted", "fitted"])
+def test_settings_that_do_not_fit_the_data_are_refused_by_partial_fit(settings, message, fitted):
+    model = make().fit(X, LABEL) if fitted else make()
+    model.set_params(**settings)
+    before, steps = dict(vars(model)), getattr(model, "t_", None)
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(X, LABEL, classes=range(4))
+    assert vars(model) == before
+    assert getattr(model, "t_", None) == steps
+
+
+@pytest.mark.parametrize(
+    ["fraction", "weight", "n"], [(0.99, None, 40), (0.01, np.arange(40) == 7, 1)]
+)
+@pytest.mark.parametrize("fitted", [False, True], ids=["unfitted", "fitted"])
+def test_holding_out_all_rows_is_refused(fraction, weight, n, fitted):
+    model = make().fit(X, LABEL) if fitted else make()
+    model.set_params(early_stopping=True, validation_fraction=fraction)
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match=f"validation_fraction={fraction} .* n_samples={n} "):
+        model.fit(X, LABEL, sample_weight=weight)
+    assert vars(model) == before
+
+
+def test_negatives_of_the_batch_do_not_go_with_sets_of_a_row_s_own():
+    model = make(active_set="sample", negatives="in_batch")
+    with pytest.raises(ValueError, match='negatives="in_batch" .* active_set="sample"'):
+        model.fit(X, LABEL)
+    assert vars(model) == vars(make(active_set="sample", negatives="in_batch"))
+
+
 def test_every_parameter_is_in_the_table():
     assert BAD_PARAMETERS.keys() == SLIDEClassifier().get_params().keys()
 
@@ -194,17 +270,24 @@ def test_training_that_diverges_says_so():
         model.fit(X, LABEL)
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_top_k", "predict_proba"])
-def test_unfitted_model_says_so(method):
+@pytest.mark.parametrize(
+    ["method", "arguments"],
+    [
+        ("predict", (X,)), ("predict_top_k", (X,)), ("predict_proba", (X,)),
+        ("predict_log_proba", (X,)), ("decision_function", (X,)), ("top_features", (0,)),
+        ("top_labels", (0,)), ("lean_copy", ()),
+    ],
+)  # fmt: skip
+def test_unfitted_model_says_so(method, arguments):
     with pytest.raises(NotFittedError):
-        getattr(make(), method)(X)
+        getattr(make(), method)(*arguments)
 
 
 @pytest.mark.parametrize(
     "attribute",
     [
         "classes_", "coefs_", "intercepts_", "n_iter_", "t_", "loss_curve_", "n_active_",
-        "bucket_load_", "memory_usage_",
+        "bucket_load_", "memory_usage_", "validation_scores_", "best_validation_score_",
     ],
 )  # fmt: skip
 def test_unfitted_model_has_no_fitted_attributes(attribute):

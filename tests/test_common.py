@@ -3,7 +3,7 @@
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklsh import SLIDEClassifier
-from sklsh.lsh import LSHIndex, SimHash
+from sklsh.lsh import DWTA, LSHIndex, SimHash
 
 STOCHASTIC = "sample_weight is not equivalent to removing/repeating samples."
 
@@ -23,8 +23,15 @@ def expected_failed_checks(estimator):
         SLIDEClassifier(),
         SLIDEClassifier(loss="logistic"),
         SLIDEClassifier(loss="softmax_logistic", hidden_layer_sizes=(32, 16)),
+        SLIDEClassifier(early_stopping=True),
+        SLIDEClassifier(class_weight="balanced"),
+        SLIDEClassifier(dtype="bfloat16"),
+        SLIDEClassifier(active_set="sample"),
         SimHash(),
+        SimHash(projections="gaussian"),
+        DWTA(),
         LSHIndex(),
+        LSHIndex(hash_family="dwta"),
     ],
     expected_failed_checks=expected_failed_checks,
     xfail_strict=True,

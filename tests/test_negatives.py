@@ -1,10 +1,12 @@
 """Tests of the samplers that choose which classes a step looks at."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklsh._network import OutputLayer
+from sklsh._output import OutputLayer
 from sklsh.negatives import LSH, Full, InBatch, Uniform
 
 N_CLASSES, WIDTH = 4000, 32
@@ -25,6 +27,11 @@ def random_hidden(n=6):
     return np.random.RandomState(1).normal(size=(n, WIDTH)).astype(np.float32)
 
 
+def batch(labels):
+    """Labels of one row; all that a shared draw needs to know."""
+    return SimpleNamespace(indices=labels, indptr=np.array([0, len(labels)], dtype=np.int32))
+
+
 def make(name, n_active=400, correction="none", n_classes=N_CLASSES, **lsh):
     drawn = {"n_active": n_active, "seed": 0}
     if name == "full":
@@ -33,7 +40,7 @@ def make(name, n_active=400, correction="none", n_classes=N_CLASSES, **lsh):
         return InBatch(n_classes, correction)
     if name == "uniform":
         return Uniform(n_classes, correction, **drawn)
-    tables = {"n_bits": "auto", "n_tables": 8, "bucket_size": 6}
+    tables = {"hash_family": "simhash", "n_bits": "auto", "n_tables": 8, "bucket_size": 6}
     period = {"rehash_every": 10, "rehash_growth": 1.5}
     return LSH(n_classes, correction, width=WIDTH, **(drawn | tables | period | lsh))
 
@@ -42,7 +49,7 @@ def make(name, n_active=400, correction="none", n_classes=N_CLASSES, **lsh):
 def test_draw_is_distinct_and_finds_every_label(name, simd_level):
     sampler, output = make(name), random_output()
     for _ in range(5):
-        drawn = sampler.draw(random_hidden(), LABELS, output)
+        drawn = sampler.draw(random_hidden(), batch(LABELS), output)
         assert len(np.unique(drawn.ids)) == len(drawn.ids)
         assert 0 <= drawn.ids.min() and drawn.ids.max() < N_CLASSES
         assert drawn.ids.dtype == drawn.positions.dtype == np.int32
@@ -52,7 +59,7 @@ def test_draw_is_distinct_and_finds_every_label(name, simd_level):
 
 @pytest.mark.parametrize("name", ["lsh", "uniform", "in_batch"])
 def test_labels_come_first(name):
-    drawn = make(name).draw(random_hidden(), LABELS, random_output())
+    drawn = make(name).draw(random_hidden(), batch(LABELS), random_output())
     assert_array_equal(drawn.ids[:4], [7, 3, 3999, 0])
     assert drawn.n_exact >= 4
 
@@ -61,13 +68,13 @@ def test_labels_come_first(name):
     ["name", "n_ids"], [("lsh", 404), ("uniform", 404), ("in_batch", 4), ("full", N_CLASSES)]
 )
 def test_number_of_classes_is_labels_and_n_active(name, n_ids):
-    assert len(make(name).draw(random_hidden(), LABELS, random_output()).ids) == n_ids
+    assert len(make(name).draw(random_hidden(), batch(LABELS), random_output()).ids) == n_ids
 
 
 @pytest.mark.parametrize("name", ["lsh", "uniform"])
 @pytest.mark.parametrize("correction", ["none", "logq", "head_tail"])
 def test_head_tail_weighs_a_draw_by_how_many_classes_it_stands_for(name, correction):
-    drawn = make(name, correction=correction).draw(random_hidden(), LABELS, random_output())
+    drawn = make(name, correction=correction).draw(random_hidden(), batch(LABELS), random_output())
     n_tail = len(drawn.ids) - drawn.n_exact
     weight = (N_CLASSES - drawn.n_exact) / n_tail if correction == "head_tail" else 1
     expected = np.repeat([1, weight], [drawn.n_exact, n_tail])
@@ -77,7 +84,7 @@ def test_head_tail_weighs_a_draw_by_how_many_classes_it_stands_for(name, correct
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("correction", ["none", "head_tail"])
 def test_logits_are_not_shifted_without_logq(name, correction):
-    drawn = make(name, correction=correction).draw(random_hidden(), LABELS, random_output())
+    drawn = make(name, correction=correction).draw(random_hidden(), batch(LABELS), random_output())
     assert_array_equal(drawn.shift, np.zeros(len(drawn.ids), dtype=np.float32))
 
 
@@ -86,7 +93,7 @@ def test_logq_shifts_by_the_log_of_the_share_of_draws():
     sometimes = np.random.RandomState(0).rand(n_draws) < 0.2
     seen = np.zeros(300)
     for often in sometimes:
-        drawn = sampler.draw(None, LABELS[[0, 1]] if often else LABELS[:1], None)
+        drawn = sampler.draw(None, batch(LABELS[[0, 1]] if often else LABELS[:1]), None)
         seen[drawn.ids] += 1
     shift = dict(zip(drawn.ids.tolist(), drawn.shift, strict=True))
     assert shift[7] == 0  # in every draw
@@ -100,18 +107,18 @@ def test_logq_shifts_by_the_log_of_the_share_of_draws():
 def test_inclusion_counts_exact_draws_and_knows_the_share_of_the_tail(name, tail):
     sampler, n_draws = make(name, n_active=tail, correction="logq", n_classes=300), 50
     for step in range(n_draws):
-        sampler.draw(None, LABELS[[0, 1]] if step % 10 < 3 else LABELS[:1], None)
+        sampler.draw(None, batch(LABELS[[0, 1]] if step % 10 < 3 else LABELS[:1]), None)
     share = np.mean([tail / (299 - (step % 10 < 3)) for step in range(n_draws)])
     by_chance = max(share, 1 / 300)  # no class is taken to be out of reach
     expected = [1, 0.3 + 0.7 * by_chance, by_chance]
-    assert_allclose(sampler._inclusion([7, 3, 100]), expected, rtol=1e-5)
+    assert_allclose(sampler._inclusion.share([7, 3, 100]), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["lsh", "uniform"])
 def test_draws_differ_between_steps_and_repeat_between_samplers(name):
     first, second = make(name), make(name)
     draws = [
-        [s.draw(random_hidden(), LABELS, random_output()).ids for _ in range(2)]
+        [s.draw(random_hidden(), batch(LABELS), random_output()).ids for _ in range(2)]
         for s in (first, second)
     ]
     assert_array_equal(draws[0], draws[1])
@@ -120,7 +127,7 @@ def test_draws_differ_between_steps_and_repeat_between_samplers(name):
 
 def test_uniform_draws_every_other_class_equally_often():
     sampler, n_draws = make("uniform", n_active=20, n_classes=100), 3000
-    tails = [sampler.draw(None, LABELS[[0, 1]], None).ids[2:] for _ in range(n_draws)]
+    tails = [sampler.draw(None, batch(LABELS[[0, 1]]), None).ids[2:] for _ in range(n_draws)]
     counts = np.bincount(np.concatenate(tails), minlength=100)
     share = 20 / 98
     deviation = (np.delete(counts, [3, 7]) - n_draws * share) / np.sqrt(n_draws * share)
@@ -135,7 +142,7 @@ def test_head_tail_estimate_of_the_partition_function_is_unbiased(name):
     sampler, labels = make(name, 100, "head_tail"), LABELS[:1]
     estimates = []
     for _ in range(3000):
-        drawn = sampler.draw(hidden, labels, output)
+        drawn = sampler.draw(hidden, batch(labels), output)
         estimates.append(exp_logits[drawn.ids] @ drawn.weights)
     standard_error = np.std(estimates) / np.sqrt(len(estimates))
     assert 0 < standard_error < 0.05 * exp_logits.sum()
@@ -149,7 +156,7 @@ def test_retrieval_lowers_the_variance_of_the_estimate():
     spread = {}
     for name in ("lsh", "uniform"):
         sampler = make(name, 200, "head_tail")
-        draws = [sampler.draw(hidden, LABELS, output) for _ in range(300)]
+        draws = [sampler.draw(hidden, batch(LABELS), output) for _ in range(300)]
         spread[name] = np.std([exp_logits[d.ids] @ d.weights for d in draws])
     assert spread["lsh"] < 0.7 * spread["uniform"]
 
@@ -157,7 +164,7 @@ def test_retrieval_lowers_the_variance_of_the_estimate():
 @pytest.mark.parametrize("name", ["lsh", "uniform"])
 @pytest.mark.parametrize("n_active", [3100, N_CLASSES, 10 * N_CLASSES])
 def test_nearly_all_classes_become_all(name, n_active):
-    drawn = make(name, n_active, "head_tail").draw(random_hidden(), LABELS, random_output())
+    drawn = make(name, n_active, "head_tail").draw(random_hidden(), batch(LABELS), random_output())
     assert_array_equal(np.sort(drawn.ids), np.arange(N_CLASSES))
     assert_array_equal(drawn.weights, 1)
     assert_array_equal(drawn.ids[drawn.positions], LABELS)
@@ -168,14 +175,14 @@ def test_lsh_without_directions_is_uniform(empty):
     output, hidden = random_output(), random_hidden()
     (output.weights if empty == "output" else hidden)[:] = 0
     sampler = make("lsh")
-    drawn = sampler.draw(hidden, LABELS, output)
+    drawn = sampler.draw(hidden, batch(LABELS), output)
     assert (drawn.n_exact, len(drawn.ids)) == (4, 404)
     assert sampler.tables.mean_load == (0 if empty == "output" else pytest.approx(8, rel=0.1))
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_batches_without_labels_can_be_drawn_for(name):
-    drawn = make(name).draw(random_hidden(), LABELS[:0], random_output())
+    drawn = make(name).draw(random_hidden(), batch(LABELS[:0]), random_output())
     assert len(drawn.positions) == 0
     assert len(drawn.ids) == {"full": N_CLASSES, "in_batch": 0}.get(name, 400)
 
@@ -188,31 +195,31 @@ def test_lsh_retrieves_the_classes_of_largest_logit(simd_level, n_threads):
     hidden = (output.weights[best] + noise).astype(np.float32)
     sampler = make("lsh")
     sampler.prepare(n_threads)
-    drawn = sampler.draw(hidden, LABELS, output)
+    drawn = sampler.draw(hidden, batch(LABELS), output)
     assert np.isin(best, drawn.ids[4 : drawn.n_exact]).mean() > 0.95
 
 
 def test_changed_rows_are_hashed_again_when_the_period_is_over():
     sampler, output, hidden = make("lsh", bucket_size=20), random_output(), random_hidden()
-    sampler.draw(hidden, LABELS, output)
-    moved, kept = sampler.tables.codes[[50, 60]].copy()
+    sampler.draw(hidden, batch(LABELS), output)
+    moved, kept = sampler.tables.tables.codes[[50, 60]].copy()
     output.weights[50] = 10 * hidden[2]
     output.weights[60] = 10 * hidden[3]  # but nobody says that it changed
     for step in range(10):
-        assert_array_equal(sampler.tables.codes[50], moved, err_msg=f"step {step}")
+        assert_array_equal(sampler.tables.tables.codes[50], moved, err_msg=f"step {step}")
         sampler.refresh(output, np.array([50], dtype=np.int32))
-        drawn = sampler.draw(hidden, LABELS, output)
+        drawn = sampler.draw(hidden, batch(LABELS), output)
     assert 50 in drawn.ids[: drawn.n_exact]
-    assert_array_equal(sampler.tables.codes[50], sampler.hasher.codes(hidden)[2])
-    assert_array_equal(sampler.tables.codes[60], kept)
+    assert_array_equal(sampler.tables.tables.codes[50], sampler.tables.hasher.codes(hidden)[2])
+    assert_array_equal(sampler.tables.tables.codes[60], kept)
 
 
 @pytest.mark.parametrize(["growth", "expected"], [(1.5, [10, 15, 22, 34]), (1, [10, 10, 10, 10])])
 def test_period_grows_with_each_rehash(growth, expected, monkeypatch):
     sampler, output = make("lsh", rehash_growth=growth), random_output()
-    rehashed, rehash = [], sampler._rehash
-    monkeypatch.setattr(sampler, "_rehash", lambda *a: rehashed.append(step) or rehash(*a))
+    rehashed, rehash = [], sampler.tables.rehash
+    monkeypatch.setattr(sampler.tables, "rehash", lambda *a: rehashed.append(step) or rehash(*a))
     for step in range(sum(expected) + 1):  # noqa: B007, read by the lambda
-        sampler.draw(random_hidden(1), LABELS, output)
+        sampler.draw(random_hidden(1), batch(LABELS), output)
         sampler.refresh(output, LABELS)
     assert_array_equal(np.diff(rehashed), expected)

@@ -1,6 +1,7 @@
 """Files of extreme multi-label text: exact round trips, chunks, and errors that say where."""
 
 import gzip
+import os
 import re
 import tracemalloc
 from io import BytesIO, StringIO
@@ -85,7 +86,9 @@ def test_files_come_back(tmp_path, name):
     save_xmc_file(path, X, Y)
     assert (path.read_bytes()[:2] == b"\x1f\x8b") == name.endswith(".gz")
     check_same(load_xmc_file(path), (X, Y))
-    check_same(load_xmc_file(str(path)), (X, Y))
+    check_same(load_xmc_file(os.fsencode(path)), (X, Y))
+    with open(path, "rb") as file:
+        check_same(load_xmc_file(os.dup(file.fileno())), (X, Y))
     path.rename(tmp_path / "unnamed")  # what it is shows in its first bytes
     check_same(load_xmc_file(tmp_path / "unnamed"), (X, Y))
 
@@ -211,6 +214,8 @@ ERRORS = [
     (b"1 3 4\n0 0:1 # comment\n", {}, 2, "found '#'"),
     (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", COLUMNS, 1, r"found '\\x89PNG'"),
     ("1 3 4\n0 0:1\n".encode("utf-16"), COLUMNS, 1, r"found '\\xff\\xfe1\\x00'"),
+    (b"1 3 4" + b" " * 100 + b"\n0 0:1\n", COLUMNS, 1, "feature:value .* found '3'"),
+    (b"1 3 " + b"4" * 100 + b"\n0 0:1\n", COLUMNS, 1, "feature:value .* found '3'"),
     (b"1 0 4\n0 0:1\n", {}, 2, "a feature from 0 to below 0"),
 ]  # fmt: skip
 
@@ -368,6 +373,6 @@ def test_bad_parameters_are_named(options):
 
 
 def test_some_hundred_damaged_files(tmp_path):
-    outcomes = fuzz_xmc.fuzz(tmp_path / "input", seed=1, n_cases=400)
+    outcomes = fuzz_xmc.fuzz(tmp_path / "input", seed=1, n_cases=300)
     assert outcomes.keys() == {"ValueError", "loaded"}
-    assert min(outcomes.values()) > 80
+    assert min(outcomes.values()) > 60

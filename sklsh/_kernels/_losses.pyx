@@ -1,11 +1,14 @@
-"""Losses over the batch's shared candidates, and their gradient by the logits.
+"""Losses over candidate classes, and their gradient by the logits.
 
-A batch scores the same n candidate classes for all its rows. `offset` is what is added
-to every logit of a candidate (its bias and, under a correction, the log of its weight);
-the labels of row i are candidates positions[indptr[i]:indptr[i + 1]].
+Two layouts of the candidates. Shared: a batch scores the same n classes for all its rows,
+logits (n_batch, >= n). Ragged: row i has its own, at starts[i]:starts[i + 1] of flat
+arrays. `offset` is what is added to a candidate's logit (its bias and, under a correction,
+more). The labels of row i are its candidates positions[indptr[i]:indptr[i + 1]], with
+the weights label_weight[indptr[i]:indptr[i + 1]].
 """
 
 from cython.parallel import prange
+from libc.math cimport exp, fabs, log1p
 
 from sklsh._kernels._simd cimport ops
 
@@ -15,30 +18,44 @@ def softmax_loss(
     const float[::1] offset,     # IN (n,)
     const int[::1] indptr,       # IN (n_batch + 1,)
     const int[::1] positions,    # IN (n_labels,)
+    const float[::1] label_weight,  # IN (n_labels,)
     const float[::1] row_weight,  # IN (n_batch,)
     double[::1] loss,            # OUT (n_batch,)
     double[::1] log_partition,   # OUT (n_batch,)
     int n_threads,
 ):
-    """Cross-entropy of the softmax, summed over the labels of each row.
+    """Cross-entropy of the softmax over shared candidates, summed over a row's labels.
 
-    loss_i = sum_{y in i} (log sum_c exp z_ic - z_iy), times the row's weight.
+    loss_i = sum_{y in i} weight_y (log sum_c exp z_ic - z_iy), times the row's weight.
     O(n_batch n).
     """
-    cdef:
-        Py_ssize_t n_batch = logits.shape[0], n = offset.shape[0]
-        Py_ssize_t i, j
-        float n_labels
+    cdef Py_ssize_t i, n_batch = logits.shape[0], n = offset.shape[0]
     for i in prange(n_batch, num_threads=n_threads, schedule="static", nogil=True):
-        n_labels = indptr[i + 1] - indptr[i]
-        loss[i] = 0.0
-        for j in range(indptr[i], indptr[i + 1]):
-            loss[i] -= logits[i, positions[j]] + offset[positions[j]]
-        log_partition[i] = ops.softmax(&logits[i, 0], &offset[0], n)
-        loss[i] = row_weight[i] * (loss[i] + n_labels * log_partition[i])
-        scale(&logits[i, 0], n, row_weight[i] * n_labels)
-        for j in range(indptr[i], indptr[i + 1]):
-            logits[i, positions[j]] -= row_weight[i]
+        loss[i] = softmax_row(&logits[i, 0], &offset[0], n, indptr[i], indptr[i + 1],
+                              positions, label_weight, row_weight[i], &log_partition[i])
+
+
+def softmax_loss_ragged(
+    float[::1] logits,           # IN/OUT (nnz,): logits in, their gradient out
+    const float[::1] offset,     # IN (nnz,)
+    const int[::1] starts,       # IN (n_batch + 1,), no row empty
+    const int[::1] indptr,       # IN (n_batch + 1,)
+    const int[::1] positions,    # IN (n_labels,), within the row's candidates
+    const float[::1] label_weight,  # IN (n_labels,)
+    const float[::1] row_weight,  # IN (n_batch,)
+    double[::1] loss,            # OUT (n_batch,)
+    double[::1] log_partition,   # OUT (n_batch,)
+    int n_threads,
+):
+    """Cross-entropy of the softmax over each row's own candidates.
+
+    O(nnz).
+    """
+    cdef Py_ssize_t i, n_batch = starts.shape[0] - 1
+    for i in prange(n_batch, num_threads=n_threads, schedule="static", nogil=True):
+        loss[i] = softmax_row(&logits[starts[i]], &offset[starts[i]], starts[i + 1] - starts[i],
+                              indptr[i], indptr[i + 1], positions, label_weight,
+                              row_weight[i], &log_partition[i])
 
 
 def logistic_loss(
@@ -47,29 +64,91 @@ def logistic_loss(
     const float[::1] weight,     # IN (n,): how many classes each candidate stands for
     const int[::1] indptr,       # IN (n_batch + 1,)
     const int[::1] positions,    # IN (n_labels,)
+    const float[::1] label_weight,  # IN (n_labels,)
     const float[::1] row_weight,  # IN (n_batch,)
     double[::1] loss,            # OUT (n_batch,)
     int n_threads,
 ):
-    """One-vs-rest logistic loss, summed over the candidates of each row.
+    """One-vs-rest logistic loss over shared candidates.
 
-    loss_i = sum_c weight_c log(1 + exp z_ic) - sum_{y in i} weight_y z_iy, times the
-    row's weight. O(n_batch n).
+    loss_i = sum_{c not in i} weight_c log(1 + exp z_ic)
+           + sum_{y in i} weight_y label_weight_y log(1 + exp -z_iy), times the row's weight.
+    O(n_batch n).
     """
-    cdef:
-        Py_ssize_t n_batch = logits.shape[0], n = offset.shape[0]
-        Py_ssize_t i, j, y
+    cdef Py_ssize_t i, n_batch = logits.shape[0], n = offset.shape[0]
     for i in prange(n_batch, num_threads=n_threads, schedule="static", nogil=True):
-        loss[i] = 0.0
-        for j in range(indptr[i], indptr[i + 1]):
-            y = positions[j]
-            loss[i] -= weight[y] * (logits[i, y] + offset[y])
-        loss[i] += ops.logistic(&logits[i, 0], &offset[0], &weight[0], n)
-        for j in range(indptr[i], indptr[i + 1]):
-            y = positions[j]
-            logits[i, y] -= weight[y]
-        loss[i] *= row_weight[i]
-        scale(&logits[i, 0], n, row_weight[i])
+        loss[i] = logistic_row(&logits[i, 0], &offset[0], &weight[0], n, indptr[i],
+                               indptr[i + 1], positions, label_weight, row_weight[i])
+
+
+def logistic_loss_ragged(
+    float[::1] logits,           # IN/OUT (nnz,): logits in, their gradient out
+    const float[::1] offset,     # IN (nnz,)
+    const float[::1] weight,     # IN (nnz,): how many classes each candidate stands for
+    const int[::1] starts,       # IN (n_batch + 1,), no row empty
+    const int[::1] indptr,       # IN (n_batch + 1,)
+    const int[::1] positions,    # IN (n_labels,), within the row's candidates
+    const float[::1] label_weight,  # IN (n_labels,)
+    const float[::1] row_weight,  # IN (n_batch,)
+    double[::1] loss,            # OUT (n_batch,)
+    int n_threads,
+):
+    """One-vs-rest logistic loss over each row's own candidates.
+
+    O(nnz).
+    """
+    cdef Py_ssize_t i, n_batch = starts.shape[0] - 1
+    for i in prange(n_batch, num_threads=n_threads, schedule="static", nogil=True):
+        loss[i] = logistic_row(&logits[starts[i]], &offset[starts[i]], &weight[starts[i]],
+                               starts[i + 1] - starts[i], indptr[i], indptr[i + 1], positions,
+                               label_weight, row_weight[i])
+
+
+cdef double softmax_row(
+    float* z, const float* offset, Py_ssize_t n, Py_ssize_t first, Py_ssize_t last,
+    const int[::1] positions, const float[::1] label_weight, float row_weight,
+    double* log_partition,
+) noexcept nogil:
+    """Gradient in z, the row's loss returned; its labels are positions[first:last]."""
+    cdef:
+        Py_ssize_t j, y
+        float target = 0.0
+        double loss = 0.0
+    for j in range(first, last):
+        y = positions[j]
+        target += label_weight[j]
+        loss -= label_weight[j] * (z[y] + offset[y])
+    log_partition[0] = ops.softmax(z, offset, n)
+    scale(z, n, row_weight * target)
+    for j in range(first, last):
+        z[positions[j]] -= row_weight * label_weight[j]
+    return row_weight * (loss + target * log_partition[0])
+
+
+cdef double logistic_row(
+    float* z, const float* offset, const float* weight, Py_ssize_t n,
+    Py_ssize_t first, Py_ssize_t last,
+    const int[::1] positions, const float[::1] label_weight, float row_weight,
+) noexcept nogil:
+    """Gradient in z, the row's loss returned; its labels are positions[first:last]."""
+    cdef:
+        Py_ssize_t j, y
+        double loss = 0.0
+    for j in range(first, last):
+        y = positions[j]
+        loss -= weight[y] * (z[y] + offset[y])
+        if label_weight[j] != 1.0:
+            loss += weight[y] * (label_weight[j] - 1.0) * softplus(-z[y] - offset[y])
+    loss += ops.logistic(z, offset, weight, n)
+    for j in range(first, last):
+        y = positions[j]
+        z[y] = label_weight[j] * (z[y] - weight[y])
+    scale(z, n, row_weight)
+    return row_weight * loss
+
+
+cdef inline double softplus(double x) noexcept nogil:
+    return max(x, 0.0) + log1p(exp(-fabs(x)))
 
 
 cdef inline void scale(float* z, Py_ssize_t n, float factor) noexcept nogil:

@@ -12,6 +12,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from sklsh._kernels._simd cimport ops
+from sklsh._kernels._stored cimport as_float, stored
 
 cdef enum:
     DEPTH = 256        # terms of the sum worked on at a time: a panel of 64 KiB, in L2
@@ -19,7 +20,7 @@ cdef enum:
 
 
 cdef void pack_panel(
-    const float* right, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t k, float* panel
+    const stored* right, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t k, float* panel
 ) noexcept nogil:
     """panel[p, j] = right[j, p] for p < k, j < n; zero for n <= j < PANEL."""
     cdef Py_ssize_t j, p
@@ -31,15 +32,15 @@ cdef void pack_panel(
             pack_16(right + j * stride + p, stride, panel + p * PANEL + j)
     for j in range(n - n % 16, n):
         for p in range(k):
-            panel[p * PANEL + j] = right[j * stride + p]
+            panel[p * PANEL + j] = as_float(right + j * stride + p)
 
 
 cdef inline void pack_16(
-    const float* column, Py_ssize_t stride, float* out
+    const stored* column, Py_ssize_t stride, float* out
 ) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(16):
-        out[j] = column[j * stride]
+        out[j] = as_float(column + j * stride)
 
 
 cdef inline Py_ssize_t n_blocks(Py_ssize_t k) noexcept nogil:
@@ -56,7 +57,7 @@ cdef inline Py_ssize_t rounded(Py_ssize_t n) noexcept nogil:
 
 def product_nt(
     const float[:, ::1] left,    # IN (m, k)
-    const float[:, ::1] right,   # IN (>= n, k)
+    const stored[:, ::1] right,  # IN (>= n, k)
     Py_ssize_t n,
     float[:, ::1] out,           # OUT (m, >= n rounded up to 16)
     int n_threads,

@@ -1,14 +1,17 @@
-"""Rows of wide matrices: gathered, summed into embeddings, and updated where touched.
+"""Rows of wide matrices: gathered, summed, scored, and updated where touched.
 
-Every matrix here is (n_rows, width) float32, C-contiguous. Loops over scattered rows
-prefetch ahead of use.
+Every matrix here is (n_rows, width), C-contiguous. Weights are float32 or bfloat16, the
+latter in the bits of uint16; arithmetic is in float32. Loops over scattered rows prefetch
+ahead of use.
 """
 
 from cython.parallel import parallel, prange
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from sklsh._kernels._simd cimport ops, prefetch_row, update_rule
+from sklsh._kernels._random cimport mix
+from sklsh._kernels._simd cimport ops, update_rule
+from sklsh._kernels._stored cimport dot, prefetch_row, read_row, stored, sum_rows
 
 cdef enum:
     READ_AHEAD = 16    # rows in flight when only read
@@ -17,12 +20,12 @@ cdef enum:
 
 
 def gather_rows(
-    const float[:, ::1] table,   # IN (n_rows, width)
+    const stored[:, ::1] table,  # IN (n_rows, width)
     const int[::1] rows,         # IN (n,)
     float[:, ::1] out,           # OUT (>= n, width)
     int n_threads,
 ):
-    """Copy the rows `rows` of `table` to the head of `out`.
+    """Copy the rows `rows` of `table`, as floats, to the head of `out`.
 
     O(n width).
     """
@@ -34,14 +37,14 @@ def gather_rows(
     for i in prange(n, num_threads=n_threads, schedule="static", nogil=True):
         if i + READ_AHEAD < n:
             prefetch_row(&table[rows[i + READ_AHEAD], 0], width)
-        memcpy(&out[i, 0], &table[rows[i], 0], width * sizeof(float))
+        read_row(&table[rows[i], 0], &out[i, 0], width)
 
 
 def embed(
     const int[::1] indptr,       # IN (n + 1,)
     const int[::1] indices,      # IN (nnz,)
     const float[::1] values,     # IN (nnz,)
-    const float[:, ::1] table,   # IN (n_features, width)
+    const stored[:, ::1] table,  # IN (n_features, width)
     const float[::1] bias,       # IN (width,)
     float[:, ::1] out,           # OUT (n, width)
     int n_threads,
@@ -59,8 +62,30 @@ def embed(
             memcpy(&out[i, 0], &bias[0], width * sizeof(float))
             first = indptr[i]
             if first < indptr[i + 1]:
-                ops.sum_rows(&out[i, 0], width, &table[0, 0], &indices[first], &values[first],
-                             indptr[i + 1] - first, nnz - first)
+                sum_rows(&out[i, 0], width, &table[0, 0], &indices[first], &values[first],
+                         indptr[i + 1] - first, nnz - first)
+
+
+def score(
+    const float[:, ::1] hidden,  # IN (n, width)
+    const stored[:, ::1] table,  # IN (n_rows, width)
+    const int[::1] starts,       # IN (n + 1,)
+    const int[::1] ids,          # IN (nnz,): row i meets table rows ids[starts[i]:starts[i + 1]]
+    float[::1] out,              # OUT (nnz,)
+    int n_threads,
+):
+    """Dot product of each row with the table rows of its own that it names.
+
+    O(nnz width).
+    """
+    cdef:
+        Py_ssize_t n = hidden.shape[0], nnz = ids.shape[0], width = table.shape[1]
+        Py_ssize_t i, j
+    for i in prange(n, num_threads=n_threads, schedule="static", nogil=True):
+        for j in range(starts[i], starts[i + 1]):
+            if j + READ_AHEAD < nnz:
+                prefetch_row(&table[ids[j + READ_AHEAD], 0], width)
+            out[j] = dot(&hidden[i, 0], &table[ids[j], 0], width)
 
 
 def transpose_batch(
@@ -125,7 +150,7 @@ cdef inline float* slot_row(float[:, ::1] slot, Py_ssize_t row) noexcept nogil:
 
 
 cdef inline void prefetch_state(
-    float[:, ::1] weights, float[:, ::1] slot1, float[:, ::1] slot2, Py_ssize_t row
+    stored[:, ::1] weights, float[:, ::1] slot1, float[:, ::1] slot2, Py_ssize_t row
 ) noexcept nogil:
     prefetch_row(&weights[row, 0], weights.shape[1])
     if slot1.shape[0]:
@@ -134,10 +159,27 @@ cdef inline void prefetch_state(
         prefetch_row(&slot2[row, 0], weights.shape[1])
 
 
+cdef inline void update_row(
+    update_rule update, stored[:, ::1] weights, float[:, ::1] slot1, float[:, ::1] slot2,
+    Py_ssize_t row, const float* gradient, const float* hyper, unsigned long long seed,
+    float* buffer,
+) noexcept nogil:
+    """Apply the rule to one row of weights; `buffer` holds it as floats meanwhile."""
+    cdef Py_ssize_t width = weights.shape[1]
+    if stored is float:
+        update(&weights[row, 0], slot_row(slot1, row), slot_row(slot2, row), gradient, hyper,
+               width)
+    else:
+        ops.widen(&weights[row, 0], buffer, width)
+        update(buffer, slot_row(slot1, row), slot_row(slot2, row), gradient, hyper, width)
+        ops.narrow(buffer, &weights[row, 0], width, <unsigned int> mix(mix(seed) + row))
+
+
 def step_rows(
     int rule,
     const float[::1] hyper,      # IN, as the rule wants it
-    float[:, ::1] weights,       # IN/OUT (n_rows, width)
+    unsigned long long seed,     # of the rounding to bfloat16, new in each step
+    stored[:, ::1] weights,      # IN/OUT (n_rows, width)
     float[:, ::1] slot1,         # IN/OUT (n_rows, width) or (0, width)
     float[:, ::1] slot2,         # IN/OUT (n_rows, width) or (0, width)
     const int[::1] rows,         # IN (n,), distinct
@@ -150,20 +192,24 @@ def step_rows(
     """
     cdef:
         Py_ssize_t n = rows.shape[0], width = weights.shape[1]
-        Py_ssize_t i, row
+        Py_ssize_t i
+        float* buffer = NULL
         update_rule update = checked(rule)
-    for i in prange(n, num_threads=n_threads, schedule="static", nogil=True):
-        if i + WRITE_AHEAD < n:
-            prefetch_state(weights, slot1, slot2, rows[i + WRITE_AHEAD])
-        row = rows[i]
-        update(&weights[row, 0], slot_row(slot1, row), slot_row(slot2, row),
-               &gradient[i, 0], &hyper[0], width)
+    with nogil, parallel(num_threads=n_threads):
+        buffer = <float*> malloc(width * sizeof(float))
+        for i in prange(n, schedule="static"):
+            if i + WRITE_AHEAD < n:
+                prefetch_state(weights, slot1, slot2, rows[i + WRITE_AHEAD])
+            update_row(update, weights, slot1, slot2, rows[i], &gradient[i, 0], &hyper[0],
+                       seed, buffer)
+        free(buffer)
 
 
 def step_embedding(
     int rule,
     const float[::1] hyper,      # IN, as the rule wants it
-    float[:, ::1] weights,       # IN/OUT (n_features, width)
+    unsigned long long seed,     # of the rounding to bfloat16, new in each step
+    stored[:, ::1] weights,      # IN/OUT (n_features, width)
     float[:, ::1] slot1,         # IN/OUT (n_features, width) or (0, width)
     float[:, ::1] slot2,         # IN/OUT (n_features, width) or (0, width)
     const int[::1] features,     # IN (n,), distinct
@@ -183,11 +229,11 @@ def step_embedding(
     cdef:
         Py_ssize_t n = features.shape[0], width = weights.shape[1]
         Py_ssize_t n_chunks = (n + CHUNK - 1) // CHUNK
-        Py_ssize_t chunk, i, f, first
+        Py_ssize_t chunk, i, first
         float* gradient = NULL
         update_rule update = checked(rule)
     with nogil, parallel(num_threads=n_threads):
-        gradient = <float*> malloc(width * sizeof(float))
+        gradient = <float*> malloc(2 * width * sizeof(float))
         for chunk in prange(n_chunks, schedule="dynamic"):
             for i in range(chunk * CHUNK, min(n, (chunk + 1) * CHUNK)):
                 if i + WRITE_AHEAD < n:
@@ -196,7 +242,6 @@ def step_embedding(
                 first = starts[i]
                 ops.sum_rows(gradient, width, &delta[0, 0], &rows[first], &values[first],
                              starts[i + 1] - first, starts[i + 1] - first)
-                f = features[i]
-                update(&weights[f, 0], slot_row(slot1, f), slot_row(slot2, f),
-                       gradient, &hyper[0], width)
+                update_row(update, weights, slot1, slot2, features[i], gradient, &hyper[0],
+                           seed, gradient + width)
         free(gradient)

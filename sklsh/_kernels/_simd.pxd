@@ -13,6 +13,17 @@ cdef extern from "row_ops_table.h" nogil:
             float* out, ptrdiff_t width, const float* table, const int* rows,
             const float* values, ptrdiff_t n, ptrdiff_t n_known
         ) noexcept nogil
+        float (*dot_bf16)(
+            const float* x, const unsigned short* y, ptrdiff_t n
+        ) noexcept nogil
+        void (*sum_rows_bf16)(
+            float* out, ptrdiff_t width, const unsigned short* table, const int* rows,
+            const float* values, ptrdiff_t n, ptrdiff_t n_known
+        ) noexcept nogil
+        void (*widen)(const unsigned short* row, float* out, ptrdiff_t n) noexcept nogil
+        void (*narrow)(
+            const float* x, unsigned short* row, ptrdiff_t n, unsigned int seed
+        ) noexcept nogil
         update_rule rules[3]
         float (*add_max)(float* z, const float* offset, ptrdiff_t n) noexcept nogil
         float (*softmax)(float* z, const float* offset, ptrdiff_t n) noexcept nogil
@@ -21,6 +32,9 @@ cdef extern from "row_ops_table.h" nogil:
         ) noexcept nogil
         void (*rotate16)(float* x, const float* sign, ptrdiff_t width) noexcept nogil
         void (*sign_bits16)(const float* x, int* code, int bit) noexcept nogil
+        void (*winners16)(
+            const float* x, const int* rows, ptrdiff_t n, int* slot
+        ) noexcept nogil
         void (*product)(
             ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
             const float* a, ptrdiff_t a_row, ptrdiff_t a_k,
@@ -28,7 +42,7 @@ cdef extern from "row_ops_table.h" nogil:
             float* c, ptrdiff_t c_row, int accumulate
         ) noexcept nogil
 
-    void prefetch_row(const float* row, ptrdiff_t n) noexcept nogil
+    void prefetch_bytes(const void* row, ptrdiff_t n_bytes) noexcept nogil
 
 
 cdef const row_ops* ops

@@ -11,13 +11,14 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from sklsh._kernels._simd cimport ops
+from sklsh._kernels._stored cimport as_float, stored
 
 cdef enum:
     LANES = 16         # vectors rotated side by side, one a lane: no shuffles needed
 
 
 def simhash(
-    const float[:, ::1] vectors,  # IN (n_vectors, >= width)
+    const stored[:, ::1] vectors,  # IN (n_vectors, >= width)
     Py_ssize_t width,
     const int[::1] rows,         # IN (n,): which vectors to hash
     const float[:, :, ::1] signs,  # IN (n_rotations, 2, padded), random
@@ -58,10 +59,10 @@ def simhash(
         free(rotated)
 
 
-cdef inline void spread(const float* vector, Py_ssize_t width, float* lane) noexcept nogil:
+cdef inline void spread(const stored* vector, Py_ssize_t width, float* lane) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(width):
-        lane[i * LANES] = vector[i]
+        lane[i * LANES] = as_float(vector + i)
 
 
 cdef inline bint is_zero(const float* lane, Py_ssize_t width) noexcept nogil:

@@ -9,9 +9,10 @@ from cython.parallel import parallel, prange
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+from sklsh._kernels._id_set cimport add_to_set, set_capacity
 from sklsh._kernels._random cimport below, mix
 from sklsh._kernels._ranking cimport offer
-from sklsh._kernels._simd cimport ops, prefetch_row
+from sklsh._kernels._stored cimport dot, prefetch_row, stored
 
 cdef enum:
     READ_AHEAD = 16    # vectors in flight
@@ -118,7 +119,7 @@ def rank_hits(
     unsigned long long salt,     # says which, where a bucket holds more
     const Py_ssize_t[::1] hits,  # IN (n,), from count_hits with this cap
     const float[:, ::1] queries,  # IN (n, width)
-    const float[:, ::1] vectors,  # IN (n_ids, width)
+    const stored[:, ::1] vectors,  # IN (n_ids, width)
     const float[::1] offset,     # IN (n_ids,)
     int[:, ::1] best,            # OUT (n, k)
     float[:, ::1] scores,        # OUT (n, k)
@@ -156,14 +157,6 @@ cdef Py_ssize_t largest(const Py_ssize_t[::1] counts) noexcept nogil:
     return most
 
 
-cdef inline Py_ssize_t set_capacity(Py_ssize_t n) noexcept nogil:
-    """Places of an open-addressed set for n ids: a power of two, at most half full."""
-    cdef Py_ssize_t capacity = 16
-    while capacity < 2 * n:
-        capacity *= 2
-    return capacity
-
-
 cdef Py_ssize_t distinct(
     const int* codes, const int[:, ::1] starts, const int[:, ::1] ids,
     Py_ssize_t bucket_cap, unsigned long long salt, Py_ssize_t hits, int* seen, int* out,
@@ -193,20 +186,9 @@ cdef Py_ssize_t distinct(
     return n
 
 
-cdef inline bint add_to_set(int* seen, Py_ssize_t capacity, int id) noexcept nogil:
-    """True if the id was not in the set yet."""
-    cdef Py_ssize_t place = <Py_ssize_t> (mix(id) & <unsigned long long> (capacity - 1))
-    while seen[place] >= 0:
-        if seen[place] == id:
-            return False
-        place = (place + 1) & (capacity - 1)
-    seen[place] = id
-    return True
-
-
 cdef Py_ssize_t rank(
     const int* candidates, Py_ssize_t n, const float* query, Py_ssize_t width,
-    const float[:, ::1] vectors, const float[::1] offset,
+    const stored[:, ::1] vectors, const float[::1] offset,
     int* best, float* scores, Py_ssize_t k,
 ) noexcept nogil:
     """The k candidates of largest query . vector + offset; returns how many there are."""
@@ -217,6 +199,6 @@ cdef Py_ssize_t rank(
         if i + READ_AHEAD < n:
             prefetch_row(&vectors[candidates[i + READ_AHEAD], 0], width)
         held = offer(candidates[i],
-                     ops.dot(query, &vectors[candidates[i], 0], width) + offset[candidates[i]],
+                     dot(query, &vectors[candidates[i], 0], width) + offset[candidates[i]],
                      best, scores, held, k)
     return held

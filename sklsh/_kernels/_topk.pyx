@@ -6,6 +6,7 @@ from libc.stdlib cimport free, malloc
 from sklsh._kernels._products cimport PANEL, pack_panel
 from sklsh._kernels._ranking cimport offer
 from sklsh._kernels._simd cimport ops
+from sklsh._kernels._stored cimport stored
 
 cdef enum:
     ROWS = 128         # rows a thread takes at a time: they share each packed block
@@ -13,7 +14,7 @@ cdef enum:
 
 def top_k(
     const float[:, ::1] hidden,  # IN (n, width), width a multiple of 16
-    const float[:, ::1] weights,  # IN (n_classes, width)
+    const stored[:, ::1] weights,  # IN (n_classes, width)
     const float[::1] bias,       # IN (n_classes,)
     int[:, ::1] ids,             # OUT (n, k), k <= n_classes
     float[:, ::1] scores,        # OUT (n, k)

@@ -4,7 +4,8 @@ from decimal import Decimal
 from math import inf, nextafter
 from struct import pack, unpack
 
-from libc.math cimport isinf
+from libc.float cimport FLT_MIN
+from libc.math cimport INFINITY, isinf
 from libc.string cimport memchr, memcpy
 
 cpdef enum Problem:
@@ -174,37 +175,29 @@ cdef inline Py_ssize_t read_index(
 cdef Py_ssize_t read_value(
     const unsigned char* text, Py_ssize_t start, Py_ssize_t end, float* value
 ) except -2 nogil:
-    """Read a decimal number; returns the place behind it, or -1 if it is none or infinite.
-
-    The result is the nearest float32, ties to even. A double holds the number to within
-    4 of its units: 18 digits of the mantissa count and 10^k is rounded. Rounding that to
-    float32 can go wrong only next to the middle between two of them, or among subnormal
-    numbers; exact arithmetic decides there.
-    """
+    """Read a decimal number; returns the place behind it, or -1 if it is none or infinite."""
     cdef:
         Py_ssize_t i = start, digits
-        unsigned long long bits
         long long mantissa = 0, exponent = 0, written = 0
-        bint negative = False, below_one = False
-        double number
+        bint negative = False, after_point = False, inverse
     if i < end and (text[i] == c"-" or text[i] == c"+"):
         negative = text[i] == c"-"
         i += 1
     digits = i
-    while i < end and (is_digit(text[i]) or (text[i] == c"." and not below_one)):
+    while i < end and (is_digit(text[i]) or (text[i] == c"." and not after_point)):
         if text[i] == c".":
-            below_one = True
+            after_point = True
         elif mantissa < FULL:
             mantissa = 10 * mantissa + (text[i] - c"0")
-            exponent -= below_one
+            exponent -= after_point
         else:
-            exponent += not below_one
+            exponent += not after_point
         i += 1
-    if i - digits == below_one:  # no digit, or nothing but the point
+    if i - digits == after_point:  # no digit, or nothing but the point
         return -1
     if i < end and (text[i] == c"e" or text[i] == c"E"):
         i += 1
-        below_one = i < end and text[i] == c"-"
+        inverse = i < end and text[i] == c"-"
         if i < end and (text[i] == c"-" or text[i] == c"+"):
             i += 1
         if i == end or not is_digit(text[i]):
@@ -213,28 +206,39 @@ cdef Py_ssize_t read_value(
             if written < FULL // 100:  # longer than any text, far from overflow
                 written = 10 * written + (text[i] - c"0")
             i += 1
-        exponent += -written if below_one else written
-
-    if mantissa == 0 or exponent < -MOST_POWER:
-        value[0] = 0
-    elif exponent > 38:
-        return -1
-    else:
-        if exponent < 0:
-            number = <double> mantissa / POWERS[-exponent]
-        else:
-            number = <double> mantissa * POWERS[exponent]
-        memcpy(&bits, &number, sizeof(double))
-        # The low 29 bits are what float32 drops.
-        if number < 1.1754944e-38 or (1 << 28) - 8 <= (bits & ((1 << 29) - 1)) <= (1 << 28) + 8:
-            value[0] = exact_float32(text + digits, i - digits)
-        else:
-            value[0] = <float> number
-        if isinf(value[0]):
-            return -1
+        exponent += -written if inverse else written
+    value[0] = nearest_float32(mantissa, exponent, text + digits, i - digits)
     if negative:
         value[0] = -value[0]
-    return i
+    return -1 if isinf(value[0]) else i
+
+
+cdef float nearest_float32(
+    long long mantissa, long long exponent, const unsigned char* digits, Py_ssize_t n_digits
+) except? -1 nogil:
+    """Round mantissa 10^exponent, the first 18 digits of a number, to float32, ties to even.
+
+    A double holds the whole number to within 4 of its units: as the power is rounded, so is
+    the product, and further digits are left out. What float32 drops of it, the low 29 bits,
+    tells where to round, except next to the middle and among subnormal numbers: there exact
+    arithmetic decides.
+    """
+    cdef:
+        double number
+        unsigned long long bits
+        long long middle = 1 << 28
+    if mantissa == 0 or exponent < -MOST_POWER:
+        return 0
+    if exponent > 38:
+        return INFINITY
+    if exponent < 0:
+        number = <double> mantissa / POWERS[-exponent]
+    else:
+        number = <double> mantissa * POWERS[exponent]
+    memcpy(&bits, &number, sizeof(double))
+    if number < FLT_MIN or -8 <= <long long> (bits % (1 << 29)) - middle <= 8:
+        return exact_float32(digits, n_digits)
+    return <float> number
 
 
 cdef float exact_float32(const unsigned char* text, Py_ssize_t n) except? -1 with gil:
@@ -244,7 +248,8 @@ cdef float exact_float32(const unsigned char* text, Py_ssize_t n) except? -1 wit
     (Boldo and Melquiond, doi:10.1109/TC.2007.70819).
     """
     digits = (<const char*> text)[:n].decode("ascii")
-    number, exact = float(digits), Decimal(digits)
-    if exact != Decimal(number) and unpack("<q", pack("<d", number))[0] % 2 == 0:
-        number = nextafter(number, inf if exact > Decimal(number) else -inf)
+    exact, number = Decimal(digits), float(digits)
+    rounded = Decimal.from_float(number)
+    if exact != rounded and unpack("<q", pack("<d", number))[0] % 2 == 0:
+        number = nextafter(number, inf if exact > rounded else -inf)
     return <float> <double> number

@@ -10,52 +10,63 @@
 typedef float SIMD(vector) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t SIMD(mask) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
-/* sum_i x[i] y[i] */
-static float SIMD(dot)(const float *x, const float *y, ptrdiff_t n)
+typedef uint16_t SIMD(halves) __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
+typedef uint32_t SIMD(bits) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+/* ---- weights stored as float, or as bfloat16: the upper half of a float ---- */
+
+static inline float SIMD(widened)(const uint16_t *x)
 {
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (ptrdiff_t i = 0; i < n; i++)
-        sum += x[i] * y[i];
-    return sum;
+    const uint32_t bits = (uint32_t)*x << 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
 }
 
-/* y += a x */
-static void SIMD(axpy)(float a, const float *restrict x, float *restrict y, ptrdiff_t n)
+#define STORED(name) SIMD(name)
+#define stored float
+#define LOAD(p) (*(const SIMD(vector) *)(p))
+#define VALUE(p) (*(p))
+#include "stored_rows.h"
+#undef STORED
+#undef stored
+#undef LOAD
+#undef VALUE
+
+#define STORED(name) SIMD(name##_bf16)
+#define stored uint16_t
+#define LOAD(p)                                                                       \
+    ((SIMD(vector))(__builtin_convertvector(*(const SIMD(halves) *)(p), SIMD(bits)) << 16))
+#define VALUE(p) SIMD(widened)(p)
+#include "stored_rows.h"
+
+/* out <- row, in floats */
+static void SIMD(widen)(const uint16_t *restrict row, float *restrict out, ptrdiff_t n)
+{
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        *(SIMD(vector) *)(out + i) = LOAD(row + i);
+    for (; i < n; i++)
+        out[i] = VALUE(row + i);
+}
+#undef STORED
+#undef stored
+#undef LOAD
+#undef VALUE
+
+/* row <- x, rounded up or down at random: up with the probability that makes the stored
+ * value right on average. Rounding to the nearest would lose every update smaller than
+ * half of a bfloat16's last place. `seed` and the column are all that decides. */
+static void SIMD(narrow)(const float *restrict x, uint16_t *restrict row, ptrdiff_t n,
+                         uint32_t seed)
 {
 #pragma omp simd
-    for (ptrdiff_t i = 0; i < n; i++)
-        y[i] += a * x[i];
-}
-
-/* out += sum_j values[j] table[rows[j]], j < n. The sum stays in registers, a block of
- * columns at a time. Rows up to n_known are asked for ahead of their use: those past n
- * are what the next call will sum. */
-static void SIMD(sum_rows)(float *restrict out, ptrdiff_t width, const float *restrict table,
-                           const int32_t *restrict rows, const float *restrict values,
-                           ptrdiff_t n, ptrdiff_t n_known)
-{
-    enum { VECTORS = 8, AHEAD = 16, BLOCK = VECTORS * LANES };
-    ptrdiff_t column = 0;
-    for (; column + BLOCK <= width; column += BLOCK) {
-        SIMD(vector) sum[VECTORS];
-        for (int v = 0; v < VECTORS; v++)
-            sum[v] = *(const SIMD(vector) *)(out + column + v * LANES);
-        for (ptrdiff_t j = 0; j < n; j++) {
-            const float *row = table + rows[j] * width + column;
-            const float value = values[j];
-            if (j + AHEAD < n_known)
-                prefetch_row(table + rows[j + AHEAD] * width + column, BLOCK);
-            for (int v = 0; v < VECTORS; v++)
-                sum[v] += value * *(const SIMD(vector) *)(row + v * LANES);
-        }
-        for (int v = 0; v < VECTORS; v++)
-            *(SIMD(vector) *)(out + column + v * LANES) = sum[v];
-    }
-    if (column < width) {
-        for (ptrdiff_t j = 0; j < n; j++)
-            SIMD(axpy)(values[j], table + rows[j] * width + column, out + column,
-                       width - column);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        uint32_t bits, r = seed + (uint32_t)i * 0x9e3779b9u;
+        r = (r ^ (r >> 16)) * 0x85ebca6bu;
+        r = (r ^ (r >> 13)) * 0xc2b2ae35u;
+        memcpy(&bits, x + i, 4);
+        row[i] = (uint16_t)((bits + (r >> 16)) >> 16);
     }
 }
 
@@ -226,4 +237,24 @@ static void SIMD(sign_bits16)(const float *restrict x, int32_t *restrict code, i
 #pragma omp simd
     for (ptrdiff_t lane = 0; lane < 16; lane++)
         code[lane] |= (int32_t)(x[lane] < 0.0f) << bit;
+}
+
+/* ---- winner-take-all in sixteen vectors side by side ---- */
+
+/* slot[lane] = which of the n rows of x is largest in the lane, the first of them if
+ * several are; -1 if all are -infinity. x : (., 16); rows : (n,); slot : (16,) */
+static void SIMD(winners16)(const float *restrict x, const int32_t *restrict rows, ptrdiff_t n,
+                            int32_t *restrict slot)
+{
+    for (ptrdiff_t lane = 0; lane < 16; lane += LANES) {
+        SIMD(vector) largest = (SIMD(vector)){0.0f} - INFINITY;
+        SIMD(mask) winner = (SIMD(mask)){0} - 1;
+        for (ptrdiff_t s = 0; s < n; s++) {
+            const SIMD(vector) y = *(const SIMD(vector) *)(x + 16 * rows[s] + lane);
+            const SIMD(mask) above = y > largest;
+            largest = (SIMD(vector))((above & (SIMD(mask))y) | (~above & (SIMD(mask))largest));
+            winner = (above & (int32_t)s) | (~above & winner);
+        }
+        *(SIMD(mask) *)(slot + lane) = winner;
+    }
 }

@@ -13,23 +13,30 @@ typedef struct {
     float (*dot)(const float *x, const float *y, ptrdiff_t n);
     void (*sum_rows)(float *out, ptrdiff_t width, const float *table, const int32_t *rows,
                      const float *values, ptrdiff_t n, ptrdiff_t n_known);
+    float (*dot_bf16)(const float *x, const uint16_t *y, ptrdiff_t n);
+    void (*sum_rows_bf16)(float *out, ptrdiff_t width, const uint16_t *table,
+                          const int32_t *rows, const float *values, ptrdiff_t n,
+                          ptrdiff_t n_known);
+    void (*widen)(const uint16_t *row, float *out, ptrdiff_t n);
+    void (*narrow)(const float *x, uint16_t *row, ptrdiff_t n, uint32_t seed);
     update_rule rules[3]; /* sgd, momentum, adam */
     float (*add_max)(float *z, const float *offset, ptrdiff_t n);
     float (*softmax)(float *z, const float *offset, ptrdiff_t n);
     float (*logistic)(float *z, const float *offset, const float *weight, ptrdiff_t n);
     void (*rotate16)(float *x, const float *sign, ptrdiff_t width);
     void (*sign_bits16)(const float *x, int32_t *code, int bit);
+    void (*winners16)(const float *x, const int32_t *rows, ptrdiff_t n, int32_t *slot);
     void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const float *a, ptrdiff_t a_row,
                     ptrdiff_t a_k, const float *b, ptrdiff_t b_k, float *c,
                     ptrdiff_t c_row, int accumulate);
 } row_ops;
 
-/* Ask for the n floats at row ahead of their use, to be held in L2: L1 can wait for too
- * few lines at once to keep several rows in flight. */
-static inline void prefetch_row(const float *row, ptrdiff_t n)
+/* Ask for the bytes at `row` ahead of their use, to be held in L2: L1 can wait for too few
+ * lines at once to keep several rows in flight. */
+static inline void prefetch_bytes(const void *row, ptrdiff_t n_bytes)
 {
-    for (ptrdiff_t i = 0; i < n; i += 16)
-        __builtin_prefetch(row + i, 0, 2);
+    for (ptrdiff_t i = 0; i < n_bytes; i += 64)
+        __builtin_prefetch((const char *)row + i, 0, 2);
 }
 
 #endif

@@ -13,9 +13,10 @@
 
 #define ROW_OPS_TABLE(label)                                                          \
     static const row_ops SIMD(ops) = {                                                \
-        label, SIMD(dot), SIMD(sum_rows), {SIMD(sgd), SIMD(momentum), SIMD(adam)},        \
+        label, SIMD(dot), SIMD(sum_rows), SIMD(dot_bf16), SIMD(sum_rows_bf16),             \
+        SIMD(widen), SIMD(narrow), {SIMD(sgd), SIMD(momentum), SIMD(adam)},        \
         SIMD(add_max), SIMD(softmax), SIMD(logistic), SIMD(rotate16),                 \
-        SIMD(sign_bits16), SIMD(product)};
+        SIMD(sign_bits16), SIMD(winners16), SIMD(product)};
 
 #define SIMD(name) name##_baseline
 #define LANES 4

@@ -103,7 +103,8 @@ def load_xmc_file(path, *, n_features=None, n_classes=None, header="auto"):
 def iter_xmc_file(path, *, chunk_size=10_000, n_features=None, n_classes=None, header="auto"):
     r"""Read a file of :func:`load_xmc_file` in chunks of rows, for `partial_fit`.
 
-    Memory holds a chunk and about a megabyte of text, or a line if that is longer.
+    Memory holds a chunk, twice while it is joined, and a few megabytes of text, or a few
+    times a line that is longer.
 
     Parameters
     ----------
@@ -127,7 +128,8 @@ def iter_xmc_file(path, *, chunk_size=10_000, n_features=None, n_classes=None, h
     Raises
     ------
     ValueError
-        As by :func:`load_xmc_file`, when the rows in question are due: chunks before them
+        If a parameter has a value that it cannot have; at once. Or as by
+        :func:`load_xmc_file`, when the rows in question are due: chunks before them
         have been given out by then.
 
     Examples
@@ -257,7 +259,7 @@ def _opened_for_writing(path):
     if hasattr(path, "write"):
         yield path
     else:
-        is_gzip = os.fspath(path).endswith(".gz")
+        is_gzip = os.fsdecode(path).endswith(".gz")
         with gzip.open(path, "wb") if is_gzip else open(path, "wb") as file:
             yield file
 

@@ -135,14 +135,20 @@ class XMCReader:
         features, feature_counts, values = _tidy(
             features[:n_entries], feature_counts, values[:n_entries]
         )
-        if not np.isfinite(values).all():
-            wrong = np.flatnonzero(~np.isfinite(values))[0]
-            row = np.searchsorted(np.cumsum(feature_counts), wrong, side="right")
+        piece = _Piece(labels, label_counts, features, values, feature_counts)
+        self._check_sums(piece)
+        return piece
+
+    def _check_sums(self, piece):
+        """Refuse sums of repeated features that are beyond float32."""
+        wrong = np.flatnonzero(~np.isfinite(piece.values))
+        if len(wrong):
+            row = np.searchsorted(np.cumsum(piece.feature_counts), wrong[0], side="right")
+            row += self._n_read - len(piece.feature_counts)
             raise self._error(
-                f"values of the repeated feature {features[wrong]} of row "
-                f"{self._n_read - n_rows + row} (counted from 0) add up to more than float32 holds"
+                f"values of the repeated feature {piece.features[wrong[0]]} of row {row} "
+                "(counted from 0) add up to more than float32 holds"
             )
-        return _Piece(labels, label_counts, features, values, feature_counts)
 
     def _complaint(self, problem, place):
         """What was expected and found where the kernel stopped."""
@@ -163,7 +169,8 @@ class XMCReader:
     def _read_header(self, required):
         start = bytes(self._text[:_LONGEST_HEADER]) if self._fill() else b""
         first = start[: start.find(b"\n") + 1 or None]
-        found = _HEADER.fullmatch(first)
+        is_whole = first.endswith(b"\n") or len(first) == len(self._text)
+        found = _HEADER.fullmatch(first) if is_whole else None
         if found is None:
             if required:
                 raise self._error(
@@ -236,7 +243,7 @@ def file_name(path):
     """What to call a path or file object in an error message."""
     if hasattr(path, "read"):
         return str(getattr(path, "name", None) or type(path).__name__)
-    return os.fspath(path) if isinstance(path, (str, os.PathLike)) else repr(path)
+    return repr(path) if isinstance(path, int) else os.fsdecode(path)
 
 
 def _shown(text):

@@ -68,7 +68,7 @@ def adam_rows(rng):
     state = [np.abs(rng.standard_normal((20, 130), dtype=np.float32)) for _ in range(3)]
     hyper = np.array([0.5, 0.1, 0.01, 1e-6], np.float32)
     rows = np.arange(20, dtype=np.int32)
-    _rows.step_rows(2, hyper, *state, rows, rng.standard_normal((20, 130), dtype=np.float32), 1)
+    _rows.step_rows(2, hyper, 0, *state, rows, rng.standard_normal((20, 130), dtype=np.float32), 1)
     return state
 
 
@@ -84,8 +84,8 @@ def losses(rng):
     one_vs_rest, offset = gradient.copy(), rng.standard_normal(130, dtype=np.float32)
     bounds, labels = np.arange(7, dtype=np.int32), np.arange(6, dtype=np.int32)
     ones, loss, log_partition = np.ones(130, np.float32), np.empty((2, 6)), np.empty(6)
-    _losses.softmax_loss(gradient, offset, bounds, labels, ones, loss[0], log_partition, 1)
-    _losses.logistic_loss(one_vs_rest, offset, ones, bounds, labels, ones, loss[1], 1)
+    _losses.softmax_loss(gradient, offset, bounds, labels, ones, ones, loss[0], log_partition, 1)
+    _losses.logistic_loss(one_vs_rest, offset, ones, bounds, labels, ones, ones, loss[1], 1)
     return [gradient, one_vs_rest, loss, log_partition]
 
 

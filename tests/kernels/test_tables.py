@@ -9,7 +9,7 @@ import reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sklsh._hashing import NO_CAP, HashTables
+from sklsh._tables import NO_CAP, HashTables
 
 N_BITS, N_TABLES = 3, 4
 WIDTHS = [1, 3, 16, 17, 48, 100, 128, 130]

@@ -135,7 +135,7 @@ def test_step_rows_follows_the_rule(rule, width, n, simd_level, n_threads):
     gradient = normals(n + 1, width, seed=3)  # longer than needed, as scratch memory is
 
     def step(number, hyper, *state):
-        _rows.step_rows(number, hyper, *state, rows, gradient, n_threads)
+        _rows.step_rows(number, hyper, 0, *state, rows, gradient, n_threads)
 
     check_step(rule, step, rows, gradient[:n], width)
 
@@ -149,7 +149,7 @@ def test_step_embedding_follows_the_rule(rule, width, n, simd_level, n_threads):
     gradient = (reference.dense(*batch, N_FEATURES).T @ delta)[columns[0]]
 
     def step(number, hyper, *state):
-        _rows.step_embedding(number, hyper, *state, *columns, delta, n_threads)
+        _rows.step_embedding(number, hyper, 0, *state, *columns, delta, n_threads)
 
     check_step(rule, step, columns[0], gradient, width)
 
@@ -164,8 +164,8 @@ def test_same_bits_at_any_thread_count(rule, width, simd_level):
     def run(n_threads):
         state = make_state(rule, N_FEATURES, width)
         numbers = np.array(hyper, np.float32)
-        _rows.step_rows(number, numbers, *state, rows, delta, n_threads)
-        _rows.step_embedding(number, numbers, *state, *columns, delta, n_threads)
+        _rows.step_rows(number, numbers, 0, *state, rows, delta, n_threads)
+        _rows.step_embedding(number, numbers, 0, *state, *columns, delta, n_threads)
         return [*state, embed(batch, state[0], bias, n_threads)]
 
     for one, two, three in zip(run(1), run(2), run(3), strict=True):

@@ -1,0 +1,101 @@
+"""What the estimators' settings come to for the data at hand."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from sklsh._hashing import auto_n_bits, check_n_bits
+from sklsh._tables import HashTables
+from sklsh.negatives import LSH, Full, InBatch, RowLSH, RowUniform, Uniform
+
+EXACT_BELOW = 2048  # with fewer classes sampling saves nothing: all are looked at
+MANY_ROWS = 100_000  # from here on words are plentiful, and less dropout is needed
+
+SAMPLERS = {
+    ("batch", "lsh"): LSH,
+    ("batch", "uniform"): Uniform,
+    ("batch", "in_batch"): InBatch,
+    ("sample", "lsh"): RowLSH,
+    ("sample", "uniform"): RowUniform,
+}
+
+
+def loss_for(loss, *, multilabel, n_classes):
+    """The loss that "auto" stands for."""
+    if loss != "auto":
+        return loss
+    if not multilabel:
+        return "softmax"
+    return "logistic" if n_classes <= EXACT_BELOW else "softmax_logistic"
+
+
+def rows_per_step(batch_size, n_rows):
+    """Batch size: for "auto" the power of two nearest to a hundredth of the rows."""
+    if batch_size == "auto":
+        batch_size = int(2 ** np.clip(np.round(np.log2(n_rows / 100)), 4, 9))
+    return min(batch_size, n_rows)
+
+
+def dropout_for(input_dropout, X):
+    """Share of input values to drop: for "auto" less of many rows, nothing of dense ones."""
+    if input_dropout != "auto":
+        return input_dropout
+    if not sp.issparse(X):
+        return 0.0
+    return 0.3 if X.shape[0] < MANY_ROWS else 0.1
+
+
+def sampler_class(settings, n_classes):
+    """The sampler that `active_set` and `negatives` name; all classes where few would be left.
+
+    Raises ValueError if the two do not go together.
+    """
+    active_set, negatives = settings.active_set, settings.negatives
+    if (active_set, negatives) == ("sample", "in_batch"):
+        raise ValueError(
+            'negatives="in_batch" takes the labels of other rows, and with active_set="sample" '
+            'a row has classes of its own; choose "lsh" or "uniform".'
+        )
+    too_few = n_classes <= EXACT_BELOW
+    if active_set == "sample":  # rejecting what a set has already takes long in large sets
+        too_few = too_few or 2 * settings.n_active > n_classes
+    if too_few or "full" in (active_set, negatives):
+        return Full
+    return SAMPLERS[active_set, negatives]
+
+
+def make_sampler(settings, n_classes, width, seed):
+    """Sampler for an output layer of `n_classes` rows, as the estimator `settings` asks.
+
+    `width` is that of the last hidden layer.
+    """
+    kind = sampler_class(settings, n_classes)
+    if kind is Full:
+        return Full(n_classes)
+    if kind is InBatch:
+        return InBatch(n_classes, settings.correction)
+    tables = table_settings(settings, width) if kind in (LSH, RowLSH) else {}
+    return kind(n_classes, settings.correction, n_active=settings.n_active, seed=seed, **tables)
+
+
+def table_settings(settings, width):
+    """Parameters of the hash tables over the output layer."""
+    check_n_bits(settings.n_bits, settings.hash_family)
+    return {
+        "width": width,
+        "hash_family": settings.hash_family,
+        "n_bits": settings.n_bits,
+        "n_tables": settings.n_tables,
+        "bucket_size": settings.bucket_size,
+        "rehash_every": settings.rehash_every,
+        "rehash_growth": settings.rehash_growth,
+    }
+
+
+def table_bytes(settings, n_classes):
+    """Bytes of the hash tables that training will use."""
+    if sampler_class(settings, n_classes) not in (LSH, RowLSH):
+        return 0
+    n_bits = settings.n_bits
+    if n_bits == "auto":
+        n_bits = auto_n_bits(n_classes, settings.bucket_size, settings.hash_family)
+    return HashTables.bytes_needed(n_classes, n_bits, settings.n_tables)

@@ -1,0 +1,209 @@
+"""The output layer: one row of weights and one bias for each class, and its part of a step.
+
+The batch meets a few of the rows, in one of two layouts: candidates that all its rows
+share, which makes dense products of everything, or candidates of each row's own, which
+makes sparse ones.
+"""
+
+import numpy as np
+
+from sklsh._batches import Columns
+from sklsh._kernels import _losses, _products, _rows, _topk
+from sklsh._memory import Scratch, aligned_zeros, padded
+from sklsh.negatives import RowCandidates
+from sklsh.optimizers import Parameter
+
+LOG_PARTITION_MEMORY = 0.98  # weight of the past in the running mean of log sum exp
+
+
+class OutputLayer:
+    """Weights of the classes, and the loss they are trained with.
+
+    Parameters
+    ----------
+    n_classes, width : int
+        Rows of the weights, and their width without padding.
+
+    n_slots : int
+        Numbers of state that the optimizer keeps for a weight.
+
+    dtype : {"float32", "bfloat16"}
+        How the weights are stored.
+
+    Attributes
+    ----------
+    loss : {"softmax", "logistic"}
+        What the next step minimises.
+
+    mean_log_partition : float
+        Running mean of the softmax's log sum exp.
+    """
+
+    def __init__(self, n_classes, width, n_slots, dtype="float32"):
+        self.parameter = Parameter.zeros((n_classes, padded(width)), n_slots, dtype)
+        self.bias_parameter = Parameter(aligned_zeros((n_classes, 1)), n_slots)
+        self.loss = "softmax"
+        self.mean_log_partition = 0.0
+        self.log_partition_weight = 0.0
+        self.release_buffers()
+
+    def release_buffers(self):
+        """Give back what only training needs."""
+        self._scratch = Scratch()
+        self._columns = None
+
+    @property
+    def weights(self):
+        """(n_classes, padded width), float32 or the bits of bfloat16."""
+        return self.parameter.weights
+
+    @property
+    def bias(self):
+        """(n_classes,) float32, a view."""
+        return self.bias_parameter.weights[:, 0]
+
+    # ---- forward ----
+
+    def logits(self, hidden, n_threads):
+        """Scores of all classes, (n, n_classes) float32: a view of a padded array."""
+        n_classes = len(self.weights)
+        scores = np.empty((len(hidden), padded(n_classes)), dtype=np.float32)
+        _products.product_nt(hidden, self.weights, n_classes, scores, n_threads)
+        scores = scores[:, :n_classes]
+        scores += self.bias
+        return scores
+
+    def top_k(self, hidden, k, n_threads):
+        """The k classes of largest logit: (ids, logits), best first."""
+        ids = np.empty((len(hidden), k), dtype=np.int32)
+        scores = np.empty((len(hidden), k), dtype=np.float32)
+        _topk.top_k(hidden, self.weights, self.bias, ids, scores, n_threads)
+        return ids, scores
+
+    # ---- training ----
+
+    def step(self, drawn, hidden, Y, row_weight, optimizer, n_threads):
+        """Score the candidates, take the loss, update their rows.
+
+        Parameters
+        ----------
+        drawn : Candidates or RowCandidates
+            Classes to look at.
+
+        hidden : ndarray of shape (n_batch, padded width), float32
+            Activations of the batch.
+
+        Y : csr_array of shape (n_batch, n_classes), float32
+            The weight of each label, 1 if all count alike.
+
+        row_weight : ndarray of shape (n_batch,), float32
+            Weight of each row in the loss.
+
+        optimizer : Optimizer
+            Moves the weights.
+
+        n_threads : int
+            OpenMP threads; the result does not depend on it.
+
+        Returns
+        -------
+        loss : float
+            Sum over the batch, weighted.
+
+        d_hidden : ndarray of shape (n_batch, padded width), float32
+            Gradient by the activations.
+        """
+        step = self._step_per_row if isinstance(drawn, RowCandidates) else self._step_shared
+        return step(drawn, hidden, Y, row_weight, optimizer, n_threads)
+
+    def _step_shared(self, drawn, hidden, Y, row_weight, optimizer, n_threads):
+        n = len(drawn.ids)
+        d_hidden = np.zeros_like(hidden)
+        if n == 0:  # only labels are looked at, and the batch has none
+            return 0.0, d_hidden
+        rows = self._gather(drawn, n_threads)
+        delta = self._scratch.floats("delta", len(hidden), padded(n))
+        _products.product_nt(hidden, rows, n, delta, n_threads)
+        loss = self._loss_gradient(delta, drawn, Y, row_weight, n_threads)
+        _products.product_nn(delta, rows, n, d_hidden, n_threads)
+
+        d_rows = self._scratch.floats("d_rows", n, hidden.shape[1])
+        _products.product_tn(delta, hidden, n, d_rows, n_threads)
+        d_bias = np.add.reduce(delta[:, :n], axis=0)[:, None]
+        optimizer.step(self.parameter, drawn.ids, d_rows, n_threads)
+        optimizer.step(self.bias_parameter, drawn.ids, d_bias, n_threads)
+        return loss, d_hidden
+
+    def _step_per_row(self, drawn, hidden, Y, row_weight, optimizer, n_threads):
+        delta = self._scratch.floats("delta", len(drawn.ids))
+        _rows.score(hidden, self.weights, drawn.starts, drawn.ids, delta, n_threads)
+        loss = self._loss_gradient(delta, drawn, Y, row_weight, n_threads)
+        d_hidden = np.empty_like(hidden)
+        no_bias = np.zeros(hidden.shape[1], dtype=np.float32)
+        _rows.embed(drawn.starts, drawn.ids, delta, self.weights, no_bias, d_hidden, n_threads)
+
+        if self._columns is None:
+            self._columns = Columns(len(self.weights))
+        columns = classes, starts, _, values = self._columns.of(drawn.starts, drawn.ids, delta)
+        d_bias = np.add.reduceat(values, starts[: len(classes)])[:, None]
+        optimizer.step_embedding(self.parameter, columns, hidden, n_threads)
+        optimizer.step(self.bias_parameter, classes, d_bias, n_threads)
+        return loss, d_hidden
+
+    def _gather(self, drawn, n_threads):
+        """Rows of the candidates as floats; the weights themselves if those are all classes."""
+        weights, n = self.weights, len(drawn.ids)
+        if n == len(weights) and drawn.n_exact == n and weights.dtype == np.float32:
+            return weights
+        rows = self._scratch.floats("rows", n, weights.shape[1])
+        _rows.gather_rows(weights, drawn.ids, rows, n_threads)
+        return rows
+
+    def _loss_gradient(self, delta, drawn, Y, row_weight, n_threads):
+        """Turn logits into their gradient, in place; returns the loss."""
+        loss = np.empty(len(row_weight))
+        offset = self.bias[drawn.ids] + drawn.shift
+        own = isinstance(drawn, RowCandidates)
+        layout = (drawn.starts,) if own else ()
+        labels = (Y.indptr, drawn.positions, Y.data, row_weight)
+        if self.loss == "softmax":
+            offset += np.log(drawn.weights)
+            log_partition = np.empty(len(row_weight))
+            kernel = _losses.softmax_loss_ragged if own else _losses.softmax_loss
+            kernel(delta, offset, *layout, *labels, loss, log_partition, n_threads)
+            if row_weight.any():
+                self._note_log_partition(np.average(log_partition, weights=row_weight))
+        else:
+            kernel = _losses.logistic_loss_ragged if own else _losses.logistic_loss
+            kernel(delta, offset, drawn.weights, *layout, *labels, loss, n_threads)
+        return loss.sum()
+
+    # ---- losses ----
+
+    def _note_log_partition(self, value):
+        """Running mean, in which the first values count in full."""
+        gain = 1 - LOG_PARTITION_MEMORY
+        self.log_partition_weight += gain * (1 - self.log_partition_weight)
+        share = gain / self.log_partition_weight
+        self.mean_log_partition += share * (value - self.mean_log_partition)
+
+    def start_bias_at_prior(self, label_share):
+        """Begin with each class's bias at the log-odds of its share of the rows."""
+        share = np.clip(label_share, 1e-7, 1 - 1e-7)
+        self.bias[:] = np.log(share / (1 - share))
+
+    def switch_to_logistic(self, labels_per_row):
+        """Go on with one-vs-rest logistic loss after a softmax.
+
+        A softmax leaves the level of its logits free. The biases are shifted so that the
+        sigmoids of a row add up to about the number of labels it has.
+        """
+        self.loss = "logistic"
+        self.bias[:] -= np.float32(self.mean_log_partition - np.log(max(labels_per_row, 1e-7)))
+
+    def __getstate__(self):
+        return {k: v for k, v in vars(self).items() if k not in ("_scratch", "_columns")}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self.release_buffers()

@@ -1,0 +1,24 @@
+"""Negatives: which classes a training step looks at, and what each stands for.
+
+A sampler's `draw` returns the candidates of a batch: one set that its rows share
+(:class:`Candidates`), or one set for each row (:class:`RowCandidates`). They begin with
+labels. In a shared set every row finds its own among them, and every other row's labels
+are negatives for it at no cost. After the step, `refresh` is told which rows of the
+output layer have changed.
+"""
+
+from sklsh.negatives._per_row import RowLSH, RowUniform
+from sklsh.negatives._protocol import Candidates, Full, RowCandidates, Sampler
+from sklsh.negatives._shared import LSH, InBatch, Uniform
+
+__all__ = [
+    "Candidates",
+    "Full",
+    "InBatch",
+    "LSH",
+    "RowCandidates",
+    "RowLSH",
+    "RowUniform",
+    "Sampler",
+    "Uniform",
+]

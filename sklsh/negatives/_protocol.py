@@ -1,0 +1,197 @@
+"""What a training step asks of a sampler, and what it gets."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklsh._memory import writable
+
+
+@dataclass
+class Candidates:
+    """Classes of one step, shared by the rows of the batch.
+
+    Attributes
+    ----------
+    ids : ndarray of shape (n,), int32
+        Distinct classes.
+
+    positions : ndarray of shape (n_labels,), int32
+        Where each label of the batch, in CSR order, stands in `ids`.
+
+    n_exact : int
+        The first n_exact ids were chosen, the others drawn uniformly from the rest.
+
+    weights : ndarray of shape (n,), float32
+        How many classes each candidate stands for in the sum over classes.
+
+    shift : ndarray of shape (n,), float32
+        What is added to each logit while training.
+    """
+
+    ids: np.ndarray
+    positions: np.ndarray
+    n_exact: int
+    weights: np.ndarray
+    shift: np.ndarray
+
+    @property
+    def per_row(self):
+        """Classes that a row is scored against."""
+        return len(self.ids)
+
+
+@dataclass
+class RowCandidates:
+    """Classes of one step, for each row of the batch its own.
+
+    Attributes
+    ----------
+    starts : ndarray of shape (n_batch + 1,), int32
+        Row i has the candidates ids[starts[i]:starts[i + 1]].
+
+    ids : ndarray of shape (n,), int32
+        Classes, distinct within a row.
+
+    positions : ndarray of shape (n_labels,), int32
+        Where each label of the batch, in CSR order, stands among its row's candidates.
+
+    weights, shift : ndarray of shape (n,), float32
+        As for :class:`Candidates`.
+    """
+
+    starts: np.ndarray
+    ids: np.ndarray
+    positions: np.ndarray
+    weights: np.ndarray
+    shift: np.ndarray
+
+    @property
+    def per_row(self):
+        """Classes that a row is scored against, on average."""
+        return len(self.ids) / (len(self.starts) - 1)
+
+
+class Sampler(ABC):
+    """What a training step asks of a sampler.
+
+    Attributes
+    ----------
+    mean_load : float
+        Mean number of classes in a hash bucket that holds any; 0 without hash tables.
+
+    table_bytes : int
+        Bytes of the hash tables; 0 without.
+    """
+
+    mean_load = 0.0
+    table_bytes = 0
+
+    def prepare(self, n_threads):  # noqa: B027, not all have something to set up
+        """Set up, with this many OpenMP threads, what is needed to draw."""
+
+    @abstractmethod
+    def draw(self, hidden, Y, output):
+        """Choose the classes of one step.
+
+        Parameters
+        ----------
+        hidden : ndarray of shape (n_batch, width), float32
+            Activations that meet the output layer.
+
+        Y : csr_array of shape (n_batch, n_classes)
+            The labels of each row; of these, `indptr` and `indices` are read, int32.
+
+        output : OutputLayer
+            Its `weights`, (n_classes, width), and `bias`, (n_classes,).
+
+        Returns
+        -------
+        candidates : Candidates or RowCandidates
+            The classes.
+        """
+
+    def refresh(self, output, ids):  # noqa: B027, nor something to keep up to date
+        """Take note that the rows `ids` of the output layer have changed."""
+
+    def forget_tables(self):  # noqa: B027, nor hash tables
+        """Drop what can be made again from the output layer."""
+
+
+class Full(Sampler):
+    """All classes, every step: exact, at a cost that grows with their number."""
+
+    def __init__(self, n_classes):
+        self._ids = np.arange(n_classes, dtype=np.int32)
+        self._ones = np.ones(n_classes, dtype=np.float32)
+        self._zeros = np.zeros(n_classes, dtype=np.float32)
+
+    def draw(self, hidden, Y, output):
+        """All classes."""
+        return Candidates(self._ids, Y.indices, len(self._ids), self._ones, self._zeros)
+
+
+class WithTables:
+    """Mixin of samplers that retrieve classes through `tables`, an OutputTables."""
+
+    def prepare(self, n_threads):
+        """Set up what is needed to draw and is no part of the model."""
+        super().prepare(n_threads)
+        self.tables.make_writable()
+
+    def refresh(self, output, ids):
+        """Take note of the changed rows; they are hashed again when the period is over."""
+        self.tables.note_step(ids)
+
+    def forget_tables(self):
+        """Drop the hash tables; the next draw makes them again."""
+        self.tables.forget()
+
+    @property
+    def mean_load(self):
+        """Mean number of classes in a bucket that holds any."""
+        return self.tables.mean_load
+
+    @property
+    def table_bytes(self):
+        """Bytes of the hash tables."""
+        return self.tables.nbytes
+
+
+class Inclusion:
+    """How often each class was looked at so far.
+
+    A class is looked at because it was chosen (a label, or retrieved), which is counted, or
+    because the uniform tail drew it, whose share is known exactly. That matters for the
+    many classes that are rarely anything but tail.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes.
+    """
+
+    def __init__(self, n_classes):
+        self._n_looks = 0
+        self._chosen = np.zeros(n_classes, dtype=np.int32)
+        self._tail_share = 0.0  # summed over looks
+
+    def note(self, chosen, tail_share, n_looks=1):
+        """Count candidate sets: the ids chosen in all of them, the sum of their tails' shares."""
+        np.add.at(self._chosen, chosen, 1)
+        self._tail_share += tail_share
+        self._n_looks += n_looks
+
+    def share(self, ids):
+        """Share of the sets that each of `ids` was in.
+
+        One class in all is taken for the least share of a tail, so that logs are finite.
+        """
+        chosen = self._chosen[ids] / np.float32(self._n_looks)
+        tail = np.float32(max(self._tail_share / self._n_looks, 1 / len(self._chosen)))
+        return chosen + (1 - chosen) * tail
+
+    def make_writable(self):
+        """Copy counts that came from a read-only memory map."""
+        self._chosen = writable(self._chosen)

@@ -1,0 +1,171 @@
+"""Samplers whose candidates the whole batch shares."""
+
+import numpy as np
+
+from sklsh._kernels import _candidates
+from sklsh._output_tables import OutputTables
+from sklsh.negatives._protocol import Candidates, Inclusion, Sampler, WithTables
+
+
+class InBatch(Sampler):
+    """The labels of the batch, and nothing else.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes.
+
+    correction : {"logq", "head_tail", "none"}
+        What makes up for the classes that are not looked at.
+
+        "logq" takes from each logit the log of the share of steps that look at its class.
+        A class rarely looked at is rarely told that it is wrong, so its logit comes out too
+        large by that much; the shift makes up for it. That is exact where the choice does
+        not depend on the row, as in uniform draws; for retrieved classes, which are looked
+        at where they matter, their average share is an approximation.
+        "head_tail" weighs a uniformly drawn class by how many it stands for: the softmax's
+        sum over all classes is then estimated without bias, whatever the exact part holds,
+        because the draw does not depend on the logits. Without a uniform tail it changes
+        nothing. "none" leaves logits as they come.
+    """
+
+    def __init__(self, n_classes, correction):
+        self.n_classes = n_classes
+        self.correction = correction
+        self.n_threads = 1
+        self._position = None
+        self._ids = None
+        self._n_draws = 0
+        self._inclusion = Inclusion(n_classes)
+
+    def prepare(self, n_threads):
+        """Set up what is needed to draw and is no part of the model."""
+        self.n_threads = n_threads
+        if self._position is None:
+            self._position = np.zeros(self.n_classes, dtype=np.int32)
+            self._ids = np.zeros(self.n_classes, dtype=np.int32)
+        self._inclusion.make_writable()
+
+    def draw(self, hidden, Y, output):
+        """The batch's distinct labels."""
+        positions, n = self._begin(Y.indices)
+        return self._finish(positions, n, n)
+
+    def _begin(self, labels):
+        if self._position is None:
+            self.prepare(self.n_threads)
+        if len(labels) and not (0 <= labels.min() and labels.max() < self.n_classes):
+            raise ValueError(f"labels must lie in [0, {self.n_classes}).")
+        self._n_draws += 1
+        positions = np.empty(len(labels), dtype=np.int32)
+        n = _candidates.take_labels(labels, self._position, self._ids, positions)
+        return positions, n
+
+    def _finish(self, positions, n_exact, n):
+        """Candidates ids[:n], of which the last n - n_exact were drawn uniformly."""
+        ids = self._ids[:n].copy()
+        weights = np.ones(n, dtype=np.float32)
+        shift = np.zeros(n, dtype=np.float32)
+        tail_share = (n - n_exact) / (self.n_classes - n_exact) if n > n_exact else 0.0
+        if self.correction == "head_tail" and n > n_exact:
+            weights[n_exact:] = 1 / tail_share
+        elif self.correction == "logq":
+            self._inclusion.note(ids[:n_exact], tail_share)
+            shift -= np.log(self._inclusion.share(ids))
+        return Candidates(ids, positions, n_exact, weights, shift)
+
+    def __getstate__(self):
+        return vars(self) | {"_position": None, "_ids": None}
+
+
+class Uniform(InBatch):
+    """The labels of the batch and a uniform draw from all other classes.
+
+    Parameters
+    ----------
+    n_classes, correction
+        As for :class:`InBatch`.
+
+    n_active : int
+        Classes drawn beside the batch's labels.
+
+    seed : int
+        Seed of the draws.
+    """
+
+    def __init__(self, n_classes, correction, *, n_active, seed):
+        super().__init__(n_classes, correction)
+        self.n_active = n_active
+        self.seed = seed
+
+    def draw(self, hidden, Y, output):
+        """Labels, then the uniform tail."""
+        positions, n_labels = self._begin(Y.indices)
+        return self._with_tail(positions, n_labels, n_labels + self.n_active)
+
+    def _with_tail(self, positions, n_exact, wanted):
+        n_classes = self.n_classes
+        n = min(wanted, n_classes)
+        if 4 * n > 3 * n_classes:  # nearly all anyway: then all, and the sum is exact
+            n = n_classes
+            missing = np.ones(n_classes, dtype=bool)
+            missing[self._ids[:n_exact]] = False
+            self._ids[n_exact:] = np.flatnonzero(missing)
+        else:
+            seed = (self.seed << 32) + self._n_draws
+            _candidates.take_uniform(seed, self._position, self._ids, n_exact, n)
+        return self._finish(positions, n_exact, n)
+
+
+class LSH(WithTables, Uniform):
+    """Labels, classes retrieved by hashing and re-ranked by their logit, a uniform tail.
+
+    The rows of the output layer are hashed into tables. Each row of the batch looks up its
+    buckets, ranks what it finds by the exact logit, and the rows take turns, best first,
+    until the retrieved share is full. What they leave over, the uniform tail fills.
+
+    Parameters
+    ----------
+    n_classes, correction, n_active, seed
+        As for :class:`Uniform`.
+
+    tail : float, default=0.25
+        Share of `n_active` drawn uniformly.
+
+    **tables
+        Parameters of the hash tables over the output layer: width, hash_family, n_bits,
+        n_tables, bucket_size, rehash_every, rehash_growth.
+
+    Attributes
+    ----------
+    tables : OutputTables
+        The tables, over the rows of the output layer that are not zero.
+
+    Notes
+    -----
+    The design is SLIDE's (arXiv:1903.03129), with three changes: the batch shares one
+    set, hits are re-ranked by their exact logit, and a uniform tail is mixed in.
+    """
+
+    def __init__(self, n_classes, correction, *, n_active, seed, tail=0.25, **tables):
+        super().__init__(n_classes, correction, n_active=n_active, seed=seed)
+        self.tail = tail
+        self.tables = OutputTables(n_classes, seed=seed, **tables)
+
+    def draw(self, hidden, Y, output):
+        """Labels, retrieved classes by rank, then the uniform tail."""
+        positions, n_labels = self._begin(Y.indices)
+        self.tables.rehash_when_due(output, self.n_threads)
+        wanted = n_labels + self.n_active
+        n_head = n_labels + round((1 - self.tail) * self.n_active)
+        best, _, found = self.tables.best(
+            hidden, output, self._depth(len(hidden)), salt=self._n_draws, n_threads=self.n_threads
+        )
+        n_exact = _candidates.take_ranked(
+            best, found, self._position, self._ids, n_labels, min(n_head, self.n_classes)
+        )
+        return self._with_tail(positions, n_exact, wanted)
+
+    def _depth(self, n_batch):
+        """Places in each row's ranking: several times its turn, as rows find the same."""
+        return int(np.clip(4 * self.n_active // n_batch, 16, 64))
