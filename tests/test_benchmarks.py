@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sklsh import SLIDEClassifier
+from sklsh._auto import rows_per_step
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -133,6 +133,7 @@ def scratch(tmp_path):
     return folder
 
 
+@pytest.mark.slow  # four processes
 def test_a_run_replaces_its_own_row_or_is_left_out(module, tiny, tmp_path, monkeypatch, capsys):
     xmc = module("xmc")
     kept = tmp_path / "kept.json"
@@ -196,7 +197,7 @@ def test_counts_become_tfidf_and_other_values_unit_rows(module):
 def test_pytorch_takes_the_batch_size_of_the_classifier(module):
     batch_size = module("systems").batch_size
     for n in (1, 100, 4880, 12920, 20750, 309945, 10**7):
-        assert batch_size(n) == SLIDEClassifier()._rows_per_step(n)
+        assert min(batch_size(n), n) == rows_per_step("auto", n)
 
 
 def test_tables_put_the_best_first_and_average_seeds(module):

@@ -5,9 +5,9 @@ network, and its settings) and offers
 
     fit_input(X, Y) -> inputs     arrays or files in its own form; not timed
     fit(*inputs)                  timed
-    save()                        writes the model into `folder`, weighed there; not timed
     rows(X) -> rows               test rows in its own form; not timed
     predict(rows, k) -> labels    (n, k) ids, best first, -1 where fewer came; timed
+    save()                        writes the model into `folder`, weighed there; not timed
 
 X is a CSR matrix of float32, Y a CSR matrix of ones. Everything runs on one thread.
 """

@@ -24,12 +24,9 @@ class Model:
         """Train."""
         self.model.fit(X, labels)
 
-    def save(self):
-        """Nothing: training has written the model; here it is read back for predicting."""
-        self.model.load()
-
     def rows(self, X):
-        """CSR."""
+        """CSR; the model is read back from the files that training wrote."""
+        self.model.load()
         return csr_matrix(X)
 
     def predict(self, X, k):
@@ -39,3 +36,6 @@ class Model:
         for i, row in enumerate(found):
             labels[i, : len(row)] = row
         return labels
+
+    def save(self):
+        """Nothing: training has written the model."""

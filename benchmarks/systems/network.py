@@ -1,6 +1,6 @@
 """SLIDEClassifier."""
 
-import numpy as np
+import joblib
 
 from sklsh import SLIDEClassifier
 
@@ -20,11 +20,6 @@ class Model:
         """Train."""
         self.classifier.fit(X, Y)
 
-    def save(self):
-        """Weights and biases, without the state of the optimizer."""
-        weights = [*self.classifier.coefs_, *self.classifier.intercepts_]
-        np.savez(self.folder / "model.npz", *weights)
-
     def rows(self, X):
         """CSR again."""
         return X
@@ -32,3 +27,7 @@ class Model:
     def predict(self, X, k):
         """Exact top k."""
         return self.classifier.predict_top_k(X, k)[0]
+
+    def save(self):
+        """What predicting needs, without the state of the optimizer."""
+        joblib.dump(self.classifier.lean_copy(), self.folder / "model.joblib")

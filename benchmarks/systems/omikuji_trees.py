@@ -33,10 +33,6 @@ class Model:
         self.model = omikuji.Model.train_on_data(str(path), self.hyper_parameters, n_threads=1)
         self.model.init_prediction_thread_pool(1)
 
-    def save(self):
-        """Omikuji's own files."""
-        self.model.save(str(self.folder))
-
     def rows(self, X):
         """Lists of (feature, value)."""
         return [list(_pairs(X, i)) for i in range(X.shape[0])]
@@ -48,6 +44,10 @@ class Model:
             found = [label for label, _ in self.model.predict(row, beam_size=10, top_k=k)]
             labels[i, : len(found)] = found
         return labels
+
+    def save(self):
+        """Omikuji's own files."""
+        self.model.save(str(self.folder))
 
 
 def _pairs(X, i):

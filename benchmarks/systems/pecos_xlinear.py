@@ -28,10 +28,6 @@ class Model:
         )
         self.model = XLinearModel.train(X, Y, C=clusters, threads=1)
 
-    def save(self):
-        """PECOS's own files."""
-        self.model.save(str(self.folder))
-
     def rows(self, X):
         """CSR."""
         return csr_matrix(X)
@@ -45,3 +41,7 @@ class Model:
             best = found.indices[part][np.argsort(-found.data[part], kind="stable")]
             labels[i, : len(best)] = best
         return labels
+
+    def save(self):
+        """PECOS's own files."""
+        self.model.save(str(self.folder))

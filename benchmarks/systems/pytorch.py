@@ -93,12 +93,6 @@ class Model:
         logits = hidden @ self.output(ids).T + self.output_bias(ids).T
         return logits, torch.from_numpy(positions)
 
-    def save(self):
-        """Weights and biases, without the state of the optimizer."""
-        layers = [self.embedding.weight, self.hidden_bias]
-        layers += [self.output.weight, self.output_bias.weight]
-        torch.save([layer.detach() for layer in layers], self.folder / "model.pt")
-
     def rows(self, X):
         """CSR."""
         return X
@@ -112,3 +106,9 @@ class Model:
             for i in range(0, X.shape[0], 512)
         ]
         return torch.cat(labels).numpy()
+
+    def save(self):
+        """Weights and biases, without the state of the optimizer."""
+        layers = [self.embedding.weight, self.hidden_bias]
+        layers += [self.output.weight, self.output_bias.weight]
+        torch.save([layer.detach() for layer in layers], self.folder / "model.pt")

@@ -1,4 +1,4 @@
-"""One run in a process of its own: fit, save, predict, and what they took.
+"""One run in a process of its own: fit, predict, save, and what they took.
 
     python -m systems.worker '{"system": NAME, "seed": 0, "epochs": 10, "k": 5,
                                "data": DIR, "out": DIR}'
@@ -24,7 +24,7 @@ from systems import SYSTEMS
 MISSING = 3
 
 
-def peak_mb():
+def peak_bytes():
     """Largest resident set of this process so far.
 
     Linux counts what the parent held before it started this program into ru_maxrss, so
@@ -32,10 +32,10 @@ def peak_mb():
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     except (OSError, StopIteration):
-        unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 class Clock:
@@ -67,14 +67,15 @@ def run(task):
     clock = Clock()
     model.fit(*inputs)
     figures = clock.seconds("fit")
-    model.save()
-    n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     rows = model.rows(X_test)
     clock = Clock()
     labels = model.predict(rows, task["k"])
     figures |= clock.seconds("predict")
     figures["predict_cpu_ms_per_row"] = 1000 * figures["predict_cpu_s"] / X_test.shape[0]
-    figures |= {"model_mb": n_bytes / 1e6, "peak_mb": peak_mb() * (1 << 20) / 1e6}
+    figures["peak_mb"] = peak_bytes() / 1e6
+    model.save()
+    n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    figures["model_mb"] = n_bytes / 1e6
     versions = {
         package: metadata.version(package),
         "numpy": np.__version__,
