@@ -19,7 +19,7 @@ OPTIMISE = [
     "-fno-trapping-math",
     "-ffp-contract=fast",
 ]
-SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1"]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g1"]
 OPENMP_PROGRAM = """
 #include <omp.h>
 int main(void) { return omp_get_max_threads() > 0 ? 0 : 1; }

@@ -270,7 +270,7 @@ class NetworkClassifier(
             outcome = SimpleNamespace(stop=False)
             yield outcome
             if self.verbose:
-                print(self._progress.last_epoch())
+                print(self._progress.last_epoch(scored=self.early_stopping))
             outcome.stop = task.call_on_fit_task_end(**data, reconstruction_attributes=attributes)
 
         yield on_epoch

@@ -28,7 +28,7 @@ class NetworkExplanations:
             An entry of `classes_`, so a column number if multilabel.
 
         k : int, default=10
-            Features wanted.
+            Features wanted; all if there are fewer.
 
         Returns
         -------
@@ -41,7 +41,7 @@ class NetworkExplanations:
         """
         check_is_fitted(self)
         column = self._column_of(label)
-        check_k(k, self.n_features_in_, "features")
+        check_k(k)
         weights = self._network.output.parameter.as_float32(column)
         gains = np.empty(self.n_features_in_, dtype=np.float32)
         for block in gen_batches(self.n_features_in_, BLOCK):
@@ -59,7 +59,7 @@ class NetworkExplanations:
             Column number, or the name that fit saw.
 
         k : int, default=10
-            Labels wanted.
+            Labels wanted; all if there are fewer.
 
         Returns
         -------
@@ -71,7 +71,7 @@ class NetworkExplanations:
         """
         check_is_fitted(self)
         feature = self._feature_number(feature)
-        check_k(k, len(self.classes_), "classes")
+        check_k(k)
         gain = self._hidden_gain(np.array([feature]))
         output = self._network.output
         gains = output.logits(gain, effective_n_threads(self.n_jobs))[0] - output.bias

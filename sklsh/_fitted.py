@@ -47,9 +47,9 @@ class FittedNetwork:
 
     @property
     def best_validation_score_(self):
-        """The best of them; None without early stopping."""
+        """Score of the weights that the last call kept; None without early stopping."""
         check_is_fitted(self)
-        return max(self._progress.validation_scores, default=None)
+        return self._progress.best_validation_score
 
     @property
     def n_active_(self):

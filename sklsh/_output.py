@@ -168,6 +168,9 @@ class OutputLayer:
         labels = (Y.indptr, drawn.positions, Y.data, row_weight)
         if self.loss == "softmax":
             offset += np.log(drawn.weights)
+            if own:  # a row's own labels are sure to be there: nothing to make up for
+                at = np.repeat(drawn.starts[:-1], np.diff(Y.indptr)) + drawn.positions
+                offset[at] -= drawn.shift[at]
             log_partition = np.empty(len(row_weight))
             kernel = _losses.softmax_loss_ragged if own else _losses.softmax_loss
             kernel(delta, offset, *layout, *labels, loss, log_partition, n_threads)

@@ -182,6 +182,7 @@ class NetworkPredictions:
         n_threads = effective_n_threads(self.n_jobs)
         if self.prediction == "exact":
             return self._network.top_k(X, k, n_threads)
+        self._validate_params()  # what follows goes by parameters that may be set after fit
         network = self._network
         settings = table_settings(self, network.sizes[-2])
         hidden = network.hidden(X, n_threads)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from numbers import Integral, Real
 
 import joblib
+import numpy as np
 import scipy.sparse as sp
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackSupportMixin
@@ -52,12 +53,13 @@ def fraction():
     return Interval(Real, 0, 1, closed="left")
 
 
-def check_k(k, most, what):
-    """Raise ValueError unless k is an integer between 1 and `most`, the number of `what`."""
+def check_k(k, most=np.inf, what=""):
+    """Raise ValueError unless k is an integer from 1 to `most`, the number of `what`."""
     if not isinstance(k, Integral) or isinstance(k, bool) or not 1 <= k <= most:
-        raise ValueError(
-            f"k must be an integer between 1 and the number of {what}, {most}; got {k!r}."
-        )
+        wanted = "of at least 1"
+        if most < np.inf:
+            wanted = f"between 1 and the number of {what}, {most}"
+        raise ValueError(f"k must be an integer {wanted}; got {k!r}.")
 
 
 def check_sample_weight(sample_weight, X, dtype=None):

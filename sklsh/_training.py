@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.sparse as sp
 
 from sklsh._batches import as_batch, with_dropout
 
@@ -17,6 +18,7 @@ class Progress:
     random_generator: np.random.Generator
     loss_curve: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
+    best_validation_score: float | None = None
     n_steps: int = 0
     n_epochs: int = 0
     n_active_sum: float = 0.0
@@ -28,10 +30,10 @@ class Progress:
         """Weighted mean number of labels of a row, over all rows seen."""
         return self.n_labels_sum / self.weight_sum
 
-    def last_epoch(self):
-        """The last epoch in a line."""
+    def last_epoch(self, scored):
+        """The last epoch in a line, with its validation score if it was `scored`."""
         line = f"Epoch {self.n_epochs}, loss = {self.loss_curve[-1]:.6f}"
-        if self.validation_scores:
+        if scored:
             line += f", validation score = {self.validation_scores[-1]:.6f}"
         return line
 
@@ -126,7 +128,9 @@ class EarlyStopping:
     """
 
     def __init__(self, X, Y, sample_weight, *, tol, patience):
-        self.X, self.Y, self.sample_weight = X, Y, sample_weight
+        self.X, self.sample_weight = X, sample_weight
+        # whatever a label weighs in the loss, even nothing, it is right to name it
+        self.Y = sp.csr_array((np.ones(Y.nnz, dtype=bool), Y.indices, Y.indptr), shape=Y.shape)
         self.tol = tol
         self.patience = patience
         self.best_score = -np.inf
@@ -136,7 +140,7 @@ class EarlyStopping:
     def score(self, network):
         """Share of the held-out rows, by weight, that are right."""
         best, _ = network.top_k(self.X, 1, network.n_threads)
-        right = np.asarray(self.Y[np.arange(len(best)), best[:, 0]] > 0).ravel()
+        right = np.asarray(self.Y[np.arange(len(best)), best[:, 0]]).ravel()
         return float(np.average(right, weights=self.sample_weight))
 
     def note_epoch(self, network):
@@ -203,4 +207,5 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
             break
     if plan.early_stopping:
         network.restore(plan.early_stopping.best_network)
+        progress.best_validation_score = plan.early_stopping.best_score
         negatives.refresh(network.output, np.arange(Y.shape[1]))

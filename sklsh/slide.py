@@ -119,9 +119,9 @@ class SLIDEClassifier(NetworkClassifier):
         have the label.
 
     early_stopping : bool, default=False
-        Whether to hold out rows and stop when their score no longer rises; the weights of
-        the best epoch are kept, in memory of their own. The score is the accuracy or, if
-        multilabel, the precision at 1.
+        Whether to hold out rows, anew in each call, and stop when their score no longer
+        rises; the weights of the best epoch are kept, in memory of their own. The score is
+        the accuracy, by the weights of the rows, or, if multilabel, the precision at 1.
 
     validation_fraction : float, default=0.1
         Share of the rows held out by `early_stopping`, at random.
@@ -135,7 +135,8 @@ class SLIDEClassifier(NetworkClassifier):
     dtype : {"float32", "bfloat16"}, default="float32"
         How embedding and output weights are stored. "bfloat16" takes half the memory;
         arithmetic and optimizer state stay float32, and updates are rounded at random, so
-        that small ones are not lost.
+        that small ones are not lost. A step that looks at all classes works on a float32
+        copy of their weights.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the weights it finds, with the network, optimizer,
@@ -176,7 +177,7 @@ class SLIDEClassifier(NetworkClassifier):
         Score on the held-out rows after each epoch, with early stopping.
 
     best_validation_score_ : float or None
-        The best of them.
+        The best of them in the last call: that of the weights kept.
 
     n_active_ : float
         Mean number of classes that a row was scored against in a step.

@@ -26,6 +26,11 @@ def embed(indptr, indices, values, table, bias):
     return dense(indptr, indices, values, len(table)) @ table.astype(float) + bias
 
 
+def score(hidden, table, starts, ids):
+    rows = np.repeat(np.arange(len(hidden)), np.diff(starts))
+    return (hidden[rows].astype(float) * table[ids]).sum(axis=1)
+
+
 def transpose_batch(indptr, indices, values):
     """Distinct features in order of appearance, starts, rows, values."""
     features = list(dict.fromkeys(indices))
@@ -258,3 +263,29 @@ def xmc_rows(text, n_classes, n_features):
         pairs = [(int(pair[1]), value) for pair, value in zip(pairs, values, strict=True)]
         rows.append((list(map(int, labels)), pairs))
     return rows
+
+
+# ---- _active_sets: the set of one row ----
+
+
+def draw_set(labels, query_codes, item_codes, n_classes, bucket_cap, n_retrieved, seed, row, size):
+    """(ids, how many of them are labels or retrieved)."""
+    ids = list(labels)
+    limit = min(len(ids) + n_retrieved, size)
+    for id in np.concatenate([[], *looked_at(query_codes, item_codes, bucket_cap, seed)]):
+        if id not in ids and len(ids) < limit:
+            ids.append(int(id))
+    return take_uniform(mix(seed) + row, n_classes, ids, size), len(ids)
+
+
+# ---- bfloat16, as the upper half of a float32 ----
+
+
+def to_bfloat16(x):
+    """Bits of the nearest bfloat16 to one float32, ties to even."""
+    below = int(np.float32(x).view(np.uint32)) >> 16
+    values = [np.uint32(bits << 16).view(np.float32) for bits in (below, below + 1)]
+    distance = [abs(float(value) - float(x)) for value in values]
+    if distance[0] == distance[1]:
+        return below + below % 2
+    return below if distance[0] < distance[1] else below + 1

@@ -101,15 +101,15 @@ BAD_EXPLANATION = [
     pytest.param(lambda m: m.top_features(None), "label must be .* got None", id="label=None"),
     pytest.param(lambda m: m.top_features([0, 1], 2), r"label .* got \[0, 1\]", id="two labels"),
     pytest.param(lambda m: m.top_features([0, 1, 2, 3], 2), "label must be one", id="four labels"),
-    pytest.param(lambda m: m.top_features(0, 0), "k must be .* features, 6; got 0", id="0 of X"),
-    pytest.param(lambda m: m.top_features(0, 7), "k must be .* features, 6; got 7", id="7 of X"),
+    pytest.param(lambda m: m.top_features(0, 0), "k must be .* at least 1; got 0", id="k=0"),
+    pytest.param(lambda m: m.top_features(0, 1.5), "k must be .* got 1.5", id="k=1.5"),
     pytest.param(lambda m: m.top_labels(6, 1), r"feature must be .*\[0, 6\); got 6", id="feature"),
     pytest.param(lambda m: m.top_labels(-1, 1), "feature must be .* got -1", id="feature=-1"),
     pytest.param(lambda m: m.top_labels(1.5, 1), "feature must be .* got 1.5", id="feature=1.5"),
     pytest.param(lambda m: m.top_labels(True, 1), "feature must be .* got True", id="a bool"),
     pytest.param(lambda m: m.top_labels("oak", 1), "a name that fit saw; got 'oak'", id="name"),
     pytest.param(lambda m: m.top_labels([1], 1), r"feature must be .* got \[1\]", id="a list"),
-    pytest.param(lambda m: m.top_labels(0, 5), "k must be .* classes, 4; got 5", id="5 labels"),
+    pytest.param(lambda m: m.top_labels(0, -1), "k must be .* got -1", id="k=-1"),
     pytest.param(lambda m: m.top_labels(0, True), "k must be .* got True", id="k=True"),
 ]
 
@@ -258,6 +258,16 @@ def test_negatives_of_the_batch_do_not_go_with_sets_of_a_row_s_own():
     with pytest.raises(ValueError, match='negatives="in_batch" .* active_set="sample"'):
         model.fit(X, LABEL)
     assert vars(model) == vars(make(active_set="sample", negatives="in_batch"))
+
+
+@pytest.mark.parametrize(
+    ["name", "value"], [("prediction", "approximate"), ("n_bits", 0), ("hash_family", "minhash")]
+)
+def test_prediction_checks_parameters_set_after_fit(name, value):
+    model = make(prediction="lsh").fit(X, LABEL).set_params(**{name: value})
+    for method in (model.predict, lambda X: model.predict_top_k(X, 2)):
+        with pytest.raises(ValueError, match=name):
+            method(X)
 
 
 def test_every_parameter_is_in_the_table():

@@ -135,6 +135,16 @@ def test_loss_goes_back_with_the_weights():
     assert_allclose(model.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
 
 
+def test_classes_put_back_are_hashed_again():
+    features, Y = wide_problem()
+    settings = {"early_stopping": True, "max_iter": 12, "n_iter_no_change": 12, "rehash_every": 1}
+    model = wide_model(learning_rate_init=0.1, **settings).fit(features, Y)
+    assert np.argmax(model.validation_scores_) < 11  # so there was something to put back
+    tables, output = model._negatives.tables, model._network.output
+    tables.rehash(output, 1)
+    assert_array_equal(tables.tables.codes, tables.hasher.codes(output.weights))
+
+
 def test_without_it_there_are_no_scores():
     model = make(max_iter=1).fit(X, CLUSTER)
     assert model.validation_scores_ is None
@@ -149,6 +159,23 @@ def test_verbose_prints_each_score(capsys):
         for i, (loss, score) in enumerate(pairs, 1)
     ]
     assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_verbose_prints_no_score_of_an_earlier_call(capsys):
+    model = stopping(max_iter=1, warm_start=True).fit(X, CLUSTER)
+    model.set_params(early_stopping=False, verbose=True).fit(X, CLUSTER)
+    assert capsys.readouterr().out == f"Epoch 2, loss = {model.loss_curve_[-1]:.6f}\n"
+
+
+@pytest.mark.parametrize("class_weight", [{0: 0, 1: 0, 2: 0}, {0: 9}, "balanced"], ids=str)
+def test_score_counts_labels_whatever_they_weigh(class_weight, watched):
+    settings = {"loss": "logistic", "validation_fraction": 0.5, "n_iter_no_change": 60}
+    model = stopping(class_weight=class_weight, **settings)
+    model.fit(X, CORNERS)
+    rows = [np.flatnonzero((X == row).all(axis=1))[0] for row in watched[0].X]
+    score = precision_at_k(CORNERS[rows], model.predict_top_k(X[rows], 1)[0])
+    assert model.best_validation_score_ == pytest.approx(score)
+    assert np.isin(model.predict_top_k(X[rows], 1)[0], [0, 1, 2]).any()
 
 
 def test_no_second_copy_of_the_best_weights_is_held(watched, monkeypatch):

@@ -91,13 +91,14 @@ def test_unknown_free_memory_refuses_nothing(free):
     require_bytes(10**18, "It")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("sizes", [(16,), (5, 40, 7)], ids=str)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_bytes_needed_are_the_bytes_taken(name, sizes):
-    optimizer = OPTIMIZERS[name]()
-    network = Network(50, 90, sizes, optimizer=optimizer, random_state=np.random.RandomState())
+def test_bytes_needed_are_the_bytes_taken(name, sizes, dtype):
+    optimizer, random_state = OPTIMIZERS[name](), np.random.RandomState()
+    network = Network(50, 90, sizes, optimizer=optimizer, random_state=random_state, dtype=dtype)
     taken = sum(p.weights.nbytes + p.state_bytes for p in network.parameters)
-    assert bytes_needed(50, sizes, 90, optimizer.n_slots) == taken
+    assert bytes_needed(50, sizes, 90, optimizer.n_slots, dtype) == taken
 
 
 @pytest.mark.parametrize(["optimizer", "n_slots"], [("sgd", 0), ("momentum", 1), ("adam", 2)])
@@ -110,11 +111,19 @@ def test_memory_usage_adds_up(optimizer, n_slots):
     assert model.memory_usage_ == expected | {"total": sum(expected.values())}
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("active_set", ["batch", "sample", "full"])
 @pytest.mark.parametrize("negatives", ["lsh", "uniform"])
-def test_fit_asks_for_what_the_model_reports(negatives, free):
+def test_fit_asks_for_what_the_model_reports(negatives, active_set, dtype, early_stopping, free):
     features, labels = X[:10], np.eye(10, 2100)
-    model = SLIDEClassifier((16,), negatives=negatives, max_iter=1).fit(features, labels)
+    model = SLIDEClassifier(
+        (16,), negatives=negatives, active_set=active_set, n_active=50, dtype=dtype,
+        early_stopping=early_stopping, max_iter=1,
+    ).fit(features, labels)  # fmt: skip
     total = model.memory_usage_["total"]
+    if early_stopping:  # the weights of the best epoch
+        total += model.memory_usage_["weights"]
     free(total - 1)
     with pytest.raises(MemoryError, match=f"would take {total:,} bytes"):
         model.fit(features, labels)

@@ -124,6 +124,8 @@ def expected_step(network, drawn, Y):
     z = activations[-1] @ coefs[-1] + biases[-1] + shift
     label_weight = Y.toarray().astype(np.float64)
     if network.loss == "softmax":
+        if isinstance(drawn, RowCandidates):  # a row's labels are in its set for certain
+            z -= shift * (label_weight > 0)
         z += np.log(weight, out=np.full(z.shape, -np.inf), where=looked_at)
         log_partition = logsumexp(z, axis=1, keepdims=True)
         loss = label_weight * (log_partition - np.where(looked_at, z, 0))

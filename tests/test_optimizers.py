@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklsh.optimizers import SGD, Adam, Momentum, Parameter, make_optimizer
+from sklsh.optimizers import (
+    SGD,
+    Adam,
+    Momentum,
+    Parameter,
+    from_bfloat16,
+    make_optimizer,
+    to_bfloat16,
+)
 
 N_ROWS, WIDTH = 12, 21  # no multiple of a vector register
 
@@ -91,6 +99,39 @@ def test_instance_is_copied_and_starts_again():
     fresh.begin_step(0.1)
     fresh.begin_step(0.1)
     assert (fresh.beta_1, fresh.t, used.t) == (0.8, 2, 1)
+
+
+@pytest.mark.parametrize("n_rows", [None, 200])
+def test_random_weights_are_normal_and_padding_is_zero(n_rows):
+    made = Parameter.random(150, 100, 0.05, np.random.RandomState(0), 1, n_rows=n_rows)
+    assert made.weights.shape == (n_rows or 150, 112)
+    assert made.slots[0].shape == made.weights.shape and made.slots[0].dtype == np.float32
+    draws = made.weights[:150, :100]
+    assert abs(draws.mean()) < 4 * 0.05 / np.sqrt(draws.size)
+    assert abs(draws.std() / 0.05 - 1) < 4 / np.sqrt(2 * draws.size)
+    assert not made.weights[150:].any() and not made.weights[:, 100:].any()
+
+
+def test_random_bfloat16_is_the_rounded_float32():
+    full, half = (
+        Parameter.random(150, 100, 0.05, np.random.RandomState(0), 0, dtype)
+        for dtype in ("float32", "bfloat16")
+    )
+    assert half.weights.dtype == np.uint16
+    assert_array_equal(half.weights, to_bfloat16(full.weights))
+    assert_array_equal(half.as_float32(), from_bfloat16(half.weights))
+    assert_array_equal(half.as_float32([3, 1]), half.as_float32()[[3, 1]])
+    assert np.shares_memory(full.as_float32(), full.weights)
+    assert_array_equal(half.frozen().weights, half.weights)
+
+
+@pytest.mark.parametrize(["dtype", "stored"], [("float32", np.float32), ("bfloat16", np.uint16)])
+def test_zeros_are_stored_as_asked(dtype, stored):
+    made = Parameter.zeros((5, 16), 2, dtype)
+    assert made.weights.dtype == stored
+    assert not made.weights.any() and not made.as_float32().any()
+    assert [slot.dtype for slot in made.slots] == [np.float32] * 2
+    assert made.state_bytes == 2 * 5 * 16 * 4
 
 
 def test_state_is_counted_in_bytes():

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklsh._memory import padded
 from sklsh._output import OutputLayer
 from sklsh._output_tables import OutputTables, PredictionTables
-from sklsh.optimizers import to_bfloat16
+from sklsh._storage import to_bfloat16
 
 N_CLASSES, WIDTH = 500, 20
 SETTINGS = {

@@ -1,7 +1,5 @@
 """Scorers for model selection: they ask the estimator for its top k and measure it."""
 
-import sys
-
 import numpy as np
 import scipy.sparse as sp
 from sklearn.pipeline import Pipeline
@@ -19,7 +17,7 @@ class TopKScorer(BaseScorer):
     """
 
     def __init__(self, metric, k, **settings):
-        check_k(k, sys.maxsize, "labels ranked")
+        check_k(k)
         # where scorers come in a dict, scikit-learn asks whether the estimator, pipelines
         # among them, has the method named here; predict_top_k itself is looked for below
         super().__init__(metric, 1, {"k": k} | settings, response_method="predict")

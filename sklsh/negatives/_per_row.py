@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sklsh._batches import INT32_MAX
 from sklsh._kernels import _active_sets
 from sklsh._output_tables import OutputTables
 from sklsh.negatives._protocol import Inclusion, RowCandidates, Sampler, WithTables
@@ -56,7 +57,13 @@ class RowUniform(Sampler):
         self._n_draws += 1
         n_labels = np.diff(Y.indptr)
         sizes = np.minimum(n_labels + self.n_active, self.n_classes)
-        row_starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+        row_starts = np.concatenate([[0], np.cumsum(sizes)])
+        if row_starts[-1] > INT32_MAX:
+            raise ValueError(
+                f"batch_size={len(sizes)} rows with n_active={self.n_active} classes each are more "
+                f"than {INT32_MAX:,} candidates in a step; lower one of the two."
+            )
+        row_starts = row_starts.astype(np.int32)
         ids = np.empty(row_starts[-1], dtype=np.int32)
         n_exact = np.empty(len(sizes), dtype=np.int32)
         _active_sets.draw_sets(
