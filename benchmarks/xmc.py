@@ -1,81 +1,214 @@
-"""Accuracy and cost of SLIDEClassifier on extreme multi-label data.
+"""Accuracy and cost of SLIDEClassifier and of other systems on extreme multi-label data.
 
-    python benchmarks/xmc.py --data DIR [DIR ...] [--seeds 3] [--json FILE]
+    python benchmarks/xmc.py --data DIR [DIR ...] [--systems NAME ...] [--seeds 3]
+        [--epochs 10] [--rivals-python PYTHON] [--json FILE] [--missing]
 
 Each DIR holds X_train.npz, Y_train.npz, X_test.npz and Y_test.npz as scipy.sparse.save_npz
-writes them: word counts or binary features, and 0/1 labels. Features become TF-IDF
-(sublinear, unit length) fitted on the training half. Printed for the default settings, for
-uniform negatives and for the exact network (active_set="full"), means over the seeds with
-the spread of P@1: P@1, P@3, P@5 in percent on the test half, the share of classes a step
-looks at, CPU seconds of fit, CPU milliseconds of a row's exact top 5.
+writes them, features and 0/1 labels, or train.txt and test.txt in the format of the Extreme
+Classification Repository (benchmarks/convert_xmc.py says where to get data). Counts become
+TF-IDF (sublinear, unit length) fitted on the training half; other values are scaled to rows
+of unit length. All systems get the same features.
+
+Every run is a process of its own on one thread, so that its CPU seconds and its peak memory
+(all it holds: interpreter, libraries and data too) are its own. It returns the five best
+labels of each test row; what they are worth is computed here. Network systems train for
+--epochs epochs. PyTorch runs under this Python (pip install torch). omikuji, PECOS and
+napkinXC want NumPy below 2 and run under --rivals-python, the Python of an environment with
+
+    pip install "numpy<2" scipy omikuji==0.5.2 libpecos==1.2.8 napkinxc==0.7.2
+
+What is not installed is left out. With --json a run replaces the one of the same data,
+system, epochs and seed in FILE and leaves the others, so that tables can be made in pieces;
+with --missing only what FILE does not hold is run. benchmarks/results/xmc.json is what the
+README shows.
 """
 
 import argparse
 import json
-import time
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from results import facts
+from results import cpu_model, xmc_tables
 from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.preprocessing import normalize
+from systems import SYSTEMS
+from systems.worker import MISSING
 
-from sklsh import SLIDEClassifier
-from sklsh.metrics import precision_at_k
+from sklsh.datasets import load_xmc_file
+from sklsh.metrics import jain_propensities, ndcg_at_k, precision_at_k, psp_at_k
 
-VARIANTS = {
-    "defaults": {},
-    'negatives="uniform"': {"negatives": "uniform"},
-    'active_set="full"': {"active_set": "full"},
-}
-
-
-def load(folder):
-    """TF-IDF features and labels of both halves."""
-    X, X_test, Y, Y_test = (
-        sp.csr_array(sp.load_npz(folder / f"{name}.npz"))
-        for name in ("X_train", "X_test", "Y_train", "Y_test")
-    )
-    tfidf = TfidfTransformer(sublinear_tf=True).fit(X.astype(np.float32))
-    return *(tfidf.transform(x.astype(np.float32)) for x in (X, X_test)), Y, Y_test
+HERE = Path(__file__).resolve().parent
+K = 5
+ONE_THREAD = dict.fromkeys(
+    ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"], "1"
+)
 
 
-def run(X, X_test, Y, Y_test, seed, settings):
-    """One fit and its scores."""
-    start = time.process_time()
-    model = SLIDEClassifier(random_state=seed, **settings).fit(X, Y)
-    fitted = time.process_time()
-    labels, _ = model.predict_top_k(X_test, 5)
-    predicted = time.process_time()
-    scores = {f"P@{k}": 100 * precision_at_k(Y_test, labels, k=k) for k in (1, 3, 5)}
-    return scores | {
-        "share": model.n_active_ / Y.shape[1],
-        "fit_cpu_s": fitted - start,
-        "predict_cpu_ms": 1000 * (predicted - fitted) / X_test.shape[0],
-    }
+@dataclass
+class Data:
+    """A data set: where its training files are, and what its predictions are judged by."""
+
+    name: str
+    folder: Path
+    Y_test: sp.csr_array
+    propensities: np.ndarray
+    size: dict
+
+
+def read(folder):
+    """Features and labels of both halves, as they are in `folder`."""
+    if (folder / "train.txt").exists():
+        (X, Y), (X_test, Y_test) = (load_xmc_file(folder / f"{h}.txt") for h in ("train", "test"))
+    else:
+        X, Y, X_test, Y_test = (
+            sp.load_npz(folder / f"{name}.npz")
+            for name in ("X_train", "Y_train", "X_test", "Y_test")
+        )
+    X, X_test = (sp.csr_matrix(x, dtype=np.float32) for x in (X, X_test))
+    return X, X_test, sp.csr_matrix(Y, dtype=np.uint8), sp.csr_matrix(Y_test, dtype=np.uint8)
+
+
+def scaled(X, X_test):
+    """TF-IDF of counts; unit length of anything else."""
+    if (X.data == np.round(X.data)).all() and X.data.min(initial=1) >= 0:
+        tfidf = TfidfTransformer(sublinear_tf=True).fit(X)
+        return tfidf.transform(X), tfidf.transform(X_test)
+    return normalize(X), normalize(X_test)
+
+
+def prepare(folder, scratch):
+    """Write the features and labels that all systems read; returns the Data."""
+    X, X_test, Y, Y_test = read(folder)
+    X, X_test = scaled(X, X_test)
+    out = scratch / folder.name
+    out.mkdir()
+    for name, matrix in {"X_train": X, "X_test": X_test, "Y_train": Y}.items():
+        matrix.sort_indices()
+        sp.save_npz(out / f"{name}.npz", matrix, compressed=False)
+    # a system may return fewer than K labels: the columns behind stand for those it leaves out
+    nothing = sp.csr_matrix((Y_test.shape[0], K), dtype=np.uint8)
+    padded = sp.hstack([Y_test, nothing], format="csr")
+    propensities = np.concatenate([jain_propensities(Y), np.ones(K)])
+    size = {"n_rows": X.shape[0], "n_features": X.shape[1], "n_labels": Y.shape[1]}
+    return Data(folder.name, out, padded, propensities, size)
+
+
+def scores(data, labels):
+    """P, nDCG and PSP at 1, 3 and 5, in percent."""
+    left_out = data.size["n_labels"] + np.arange(K)
+    labels = np.where(labels < 0, left_out, labels)
+    found = {}
+    for k in (1, 3, 5):
+        found[f"P@{k}"] = precision_at_k(data.Y_test, labels, k=k)
+        found[f"nDCG@{k}"] = ndcg_at_k(data.Y_test, labels, k=k)
+        found[f"PSP@{k}"] = psp_at_k(data.Y_test, labels, k=k, propensities=data.propensities)
+    return {name: 100 * value for name, value in found.items()}
+
+
+def run(wanted, data, rivals_python, scratch):
+    """One run of one system; returns its row, or None with a word why there is none.
+
+    `wanted` holds what tells it from other runs: "data", "system", "epochs" and "seed".
+    """
+    name = wanted["system"]
+    system = SYSTEMS[name]
+    python = rivals_python if system.rival else sys.executable
+    with tempfile.TemporaryDirectory(dir=scratch) as out:
+        task = wanted | {"data": str(data.folder), "out": out, "k": K}
+        environment = os.environ | ONE_THREAD
+        if system.rival:
+            environment.pop("PYTHONPATH", None)
+        done = subprocess.run(
+            [python, "-m", "systems.worker", json.dumps(task)],
+            cwd=HERE, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode == MISSING:
+            print(f"{data.name}: no {name}; pip install {system.package} for {python}")
+            return None
+        if done.returncode:
+            print(f"{data.name}: {name} failed\n{done.stderr[-2000:]}")
+            return None
+        returned = json.loads(Path(out, "run.json").read_text())
+        labels = np.load(Path(out, "labels.npy"))
+    figures = scores(data, labels) | returned["figures"]
+    figures = {key: float(f"{value:.5g}") for key, value in figures.items()}
+    origin = {"versions": returned["versions"], "cpu": cpu_model()}
+    return wanted | {"title": system.title} | data.size | figures | origin
+
+
+def makes_sense(name, data):
+    """Whether to run it on data of this size; says why not."""
+    least, most = SYSTEMS[name].n_labels
+    n_labels = data.size["n_labels"]
+    if n_labels < least:
+        print(f"{data.name}: no {name}; below {least:,} labels nothing is sampled")
+    elif n_labels > most:
+        print(f"{data.name}: no {name}; it is for up to {most:,} labels")
+    return least <= n_labels <= most
+
+
+def runs(data_name, names, epochs, seeds):
+    """What tells each of the runs from the others."""
+    for name in names:
+        trained = epochs if SYSTEMS[name].epochs else None
+        for seed in range(seeds):
+            yield {"data": data_name, "system": name, "epochs": trained, "seed": seed}
+
+
+def identity(row):
+    """What tells one run from another."""
+    return row["data"], row["system"], row["epochs"], row["seed"]
+
+
+def kept(path):
+    """Rows of the result file."""
+    return json.loads(path.read_text())["runs"] if path and path.exists() else []
+
+
+def keep(path, row):
+    """Put the row into the result file, in place of the one that it repeats."""
+    rows = [r for r in kept(path) if identity(r) != identity(row)] + [row]
+    names = list(SYSTEMS)
+    rows.sort(key=lambda r: (r["n_labels"], names.index(r["system"]), r["epochs"] or 0, r["seed"]))
+    lines = ",\n".join(json.dumps(r) for r in rows)
+    path.write_text(f'{{"runs": [\n{lines}\n]}}\n')
 
 
 def main():
     """Run, print, and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10, help="of the networks")
+    parser.add_argument("--rivals-python", default=sys.executable)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--missing", action="store_true", help="only what --json lacks")
     args = parser.parse_args()
-    results = []
-    for folder in args.data:
-        data = load(folder)
-        for name, settings in VARIANTS.items():
-            runs = [run(*data, seed, settings) for seed in range(args.seeds)]
-            means = {key: float(np.mean([r[key] for r in runs])) for key in runs[0]}
-            spread = float(np.ptp([r["P@1"] for r in runs]))
-            row = {"data": folder.name, "variant": name, **means, "P@1_spread": spread}
-            results.append({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
-            print("  ".join(f"{k} {v}" for k, v in results[-1].items()), flush=True)
-            if means["share"] == 1:  # few classes: the defaults are exact
-                break
-    if args.json:
-        args.json.write_text(json.dumps(facts(args.data) | {"results": results}, indent=1) + "\n")
+    done = {identity(row) for row in kept(args.json)} if args.missing else set()
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for folder in args.data:
+            data = prepare(folder.resolve(), Path(scratch))
+            names = [name for name in args.systems if makes_sense(name, data)]
+            for wanted in runs(data.name, names, args.epochs, args.seeds):
+                if identity(wanted) in done:
+                    continue
+                row = run(wanted, data, args.rivals_python, scratch)
+                if row is None:
+                    done.update(identity(wanted | {"seed": seed}) for seed in range(args.seeds))
+                    continue
+                rows.append(row)
+                print(xmc_tables([row])[-1], flush=True)
+                if args.json:
+                    keep(args.json, row)
+    print("\n".join(["", *xmc_tables(rows)]))
 
 
 if __name__ == "__main__":

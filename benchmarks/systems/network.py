@@ -1,0 +1,33 @@
+"""SLIDEClassifier."""
+
+import joblib
+
+from sklsh import SLIDEClassifier
+
+
+class Model:
+    """The classifier with `settings`, all else at its defaults."""
+
+    def __init__(self, *, seed, folder, epochs, **settings):
+        self.classifier = SLIDEClassifier(max_iter=epochs, random_state=seed, n_jobs=1, **settings)
+        self.folder = folder
+
+    def fit_input(self, X, Y):
+        """CSR is what the classifier reads."""
+        return X, Y
+
+    def fit(self, X, Y):
+        """Train."""
+        self.classifier.fit(X, Y)
+
+    def rows(self, X):
+        """CSR again."""
+        return X
+
+    def predict(self, X, k):
+        """Exact top k."""
+        return self.classifier.predict_top_k(X, k)[0]
+
+    def save(self):
+        """What predicting needs, without the state of the optimizer."""
+        joblib.dump(self.classifier.lean_copy(), self.folder / "model.joblib")

@@ -1,0 +1,216 @@
+"""The benchmarks' own code: converters on miniatures, the runner on a tiny data set."""
+
+import dataclasses
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sklsh._auto import rows_per_step
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Import a file of benchmarks/ by name; its top-level names are forgotten afterwards."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] in {"xmc", "results", "convert_xmc", "systems"}:
+            del sys.modules[name]
+
+
+def converted(module, kind, source):
+    """What the converter writes, as dense matrices."""
+    out = source / "out"
+    module("convert_xmc").main([kind, str(source), str(out)])
+    names = ("X_train", "Y_train", "X_test", "Y_test")
+    return [sp.load_npz(out / f"{name}.npz").toarray() for name in names]
+
+
+ARFF = """\
+% words, then tags
+@relation tiny
+@attribute 'a word' {0,1}
+@attribute TAG_x {0,1}
+@ATTRIBUTE year numeric
+@attribute TAG_y {0,1}
+
+@data
+"""
+MULAN_HEADER = """\
+<?xml version="1.0" encoding="utf-8"?>
+<labels xmlns="http://mulan.sourceforge.net/labels">
+<label name="TAG_x"></label><label name="TAG_y"></label>
+</labels>
+"""
+
+
+def test_mulan_sparse_and_dense_rows(module, tmp_path):
+    (tmp_path / "tiny.xml").write_text(MULAN_HEADER)
+    (tmp_path / "tiny-train.arff").write_text(ARFF + "{0 1,1 1}\n{ 2 1, 3 1 }\n{}\n")
+    (tmp_path / "tiny-test.arff").write_text(ARFF + "1,0,1,1\n0,1,0,0\n")
+    X, Y, X_test, Y_test = converted(module, "mulan", tmp_path)
+    np.testing.assert_array_equal(X, [[1, 0], [0, 1], [0, 0]])
+    np.testing.assert_array_equal(Y, [[1, 0], [0, 1], [0, 0]])
+    np.testing.assert_array_equal(X_test, [[1, 1], [0, 0]])
+    np.testing.assert_array_equal(Y_test, [[0, 1], [1, 0]])
+
+
+def test_citeulike_split_and_rare_tags(module, tmp_path):
+    n = 50
+    words = ["2 0:300 3:1"] + [f"1 {i % 3}:{i + 1}" for i in range(1, n)]
+    (tmp_path / "mult.dat").write_text("\n".join([*words[:-1], "0"]) + "\n")  # the last is empty
+    tags = [range(n), [5], range(0, n, 2)]  # the second has at most 1 training row
+    lines = [" ".join(map(str, [len(tag), *tag])) for tag in tags]
+    (tmp_path / "tag-item.dat").write_text("\n".join(lines) + "\n")
+    X, Y, X_test, Y_test = converted(module, "citeulike", tmp_path)
+    assert len(X) + len(X_test) == n - 1 and len(X_test) in (9, 10)
+    assert X.shape[1] == 4 and Y.shape[1] == Y_test.shape[1] == 2
+    both = np.vstack([X, X_test])
+    labels = np.vstack([Y, Y_test])
+    assert both.max() == 300  # more than a byte holds
+    paper = both.max(axis=1) - 1  # a count tells which paper a row is
+    first = both[:, 3] == 1
+    np.testing.assert_array_equal(labels[~first, 0], 1)
+    np.testing.assert_array_equal(labels[~first, 1], (paper[~first] % 2 == 0).astype(int))
+
+
+def test_annif_files_inverted(module, tmp_path):
+    convert = module("convert_xmc")
+    texts = [f"alpha beta record{'abcdefghijklmnopqrstuvwxyz'[i]}" for i in range(26)]
+    for name, titles in {"p1": texts, "p2": texts, "p3": texts[:1]}.items():
+        lines = [f"http://uri/{name} name", "name", *titles, "seen once only in " + name]
+        (tmp_path / f"{name}-en.txt").write_text("\n".join(lines) + "\n")
+    X, Y, X_test, Y_test = converted(module, "annif", tmp_path)
+    n_test = sum(map(convert.in_test, texts))
+    assert 0 < n_test < 26
+    assert (len(X), len(X_test)) == (26 - n_test, n_test)
+    # subject p3 and the words that stand in one row each are too rare
+    assert (X == 1).all() and X.shape[1] == X_test.shape[1] == 2
+    assert (Y == 1).all() and Y.shape[1] == Y_test.shape[1] == 2
+
+
+XMC_TRAIN = "4 3 2\n0,1 0:0.5 2:1.25\n1 1:2\n 0:1\n0 2:3\n"
+XMC_TEST = "1 3 2\n1 0:1\n"
+
+
+def test_xmc_text_converted_and_read_as_it_is(module, tmp_path):
+    (tmp_path / "train.txt").write_text(XMC_TRAIN)
+    (tmp_path / "test.txt").write_text(XMC_TEST)
+    X, Y, X_test, Y_test = converted(module, "xmc", tmp_path)
+    np.testing.assert_array_equal(X, [[0.5, 0, 1.25], [0, 2, 0], [1, 0, 0], [0, 0, 3]])
+    np.testing.assert_array_equal(Y, [[1, 1], [0, 1], [0, 0], [1, 0]])
+    np.testing.assert_array_equal(X_test, [[1, 0, 0]])
+    np.testing.assert_array_equal(Y_test, [[0, 1]])
+    for matrix, dense in zip(module("xmc").read(tmp_path), (X, X_test, Y, Y_test), strict=True):
+        np.testing.assert_array_equal(matrix.toarray(), dense)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Folder of a data set whose labels are its features."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    labels = np.random.default_rng(0).integers(0, 12, 300)
+    X = sp.csr_matrix(np.eye(12, dtype=np.uint8)[labels])
+    for name, rows in {"train": X[:200], "test": X[200:]}.items():
+        sp.save_npz(folder / f"X_{name}.npz", rows)
+        sp.save_npz(folder / f"Y_{name}.npz", rows)
+    return folder
+
+
+def scratch(tmp_path):
+    """Folder for the files that the systems read."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.slow  # four processes
+def test_a_run_replaces_its_own_row_or_is_left_out(module, tiny, tmp_path, monkeypatch, capsys):
+    xmc = module("xmc")
+    kept = tmp_path / "kept.json"
+    command = ["xmc.py", "--data", str(tiny), "--json", str(kept), "--epochs", "3"]
+    command += ["--systems", "sklsh", "sklsh-uniform", "--seeds"]
+    times = {}
+    for rest in (["1"], ["1"], ["2", "--missing"]):
+        monkeypatch.setattr(sys, "argv", [*command, *rest])
+        xmc.main()
+        runs = json.loads(kept.read_text())["runs"]
+        times[" ".join(rest)] = [r["fit_wall_s"] for r in runs]
+    printed = capsys.readouterr().out
+    assert "nothing is sampled" in printed
+    assert [(r["system"], r["seed"], r["epochs"]) for r in runs] == [
+        ("sklsh", 0, 3), ("sklsh", 1, 3)
+    ]  # fmt: skip
+    assert times["2 --missing"][:1] == times["1"]  # the first was not run again
+    for r in runs:
+        assert r["P@1"] == r["nDCG@5"] == r["PSP@3"] == 100 and r["P@5"] == 20
+        assert r["n_labels"] == 12 and r["model_mb"] > 0.02 and r["peak_mb"] > 20
+        assert r["versions"]["sklsh"]
+    assert printed.count("| sklsh, defaults, 3 epochs | 100.0 | 33.3 | 20.0 |") >= 3
+
+
+def test_what_is_not_installed_or_fails_is_told(module, tiny, tmp_path, capsys):
+    xmc = module("xmc")
+    data = xmc.prepare(tiny, scratch(tmp_path))
+    (wanted,) = xmc.runs("tiny", ["pecos"], epochs=1, seeds=1)  # pecos wants NumPy below 2
+    assert xmc.run(wanted, data, sys.executable, tmp_path) is None
+    assert "pip install libpecos" in capsys.readouterr().out
+    gone = dataclasses.replace(data, folder=tmp_path / "nowhere")
+    (wanted,) = xmc.runs("tiny", ["sklsh"], epochs=1, seeds=1)
+    assert xmc.run(wanted, gone, sys.executable, tmp_path) is None
+    assert "failed" in capsys.readouterr().out
+
+
+def test_labels_left_out_count_as_wrong(module, tiny, tmp_path):
+    xmc = module("xmc")
+    data = xmc.prepare(tiny, scratch(tmp_path))
+    truth = data.Y_test.argmax(axis=1).A1
+    labels = np.full((len(truth), 5), -1)
+    labels[:, 0] = truth
+    assert xmc.scores(data, labels)["P@5"] == pytest.approx(20)
+    labels[0] = -1
+    assert xmc.scores(data, labels)["P@1"] == pytest.approx(99)
+
+
+def test_counts_become_tfidf_and_other_values_unit_rows(module):
+    xmc = module("xmc")
+    X = sp.csr_matrix(np.array([[1, 2, 0], [0, 4, 1]], dtype=np.float32))
+    for values in (X, X * 0.3):
+        scaled, test = xmc.scaled(values, values)
+        np.testing.assert_allclose(np.sqrt(scaled.multiply(scaled).sum(axis=1)), 1, rtol=1e-6)
+        assert (scaled != test).nnz == 0
+    weights = xmc.scaled(X, X)[0].toarray()
+    assert weights[0, 1] / weights[0, 0] < 2 * 0.9  # 1 + log 2, and its word is common
+    scaled = xmc.scaled(X * 0.3, X)[0].toarray()
+    np.testing.assert_allclose(scaled[0], np.array([1, 2, 0]) / np.sqrt(5), rtol=1e-6)
+
+
+def test_pytorch_takes_the_batch_size_of_the_classifier(module):
+    batch_size = module("systems").batch_size
+    for n in (1, 100, 4880, 12920, 20750, 309945, 10**7):
+        assert min(batch_size(n), n) == rows_per_step("auto", n)
+
+
+def test_tables_put_the_best_first_and_average_seeds(module):
+    figures = dict.fromkeys(["P@3", "P@5", "PSP@1", "PSP@5"], 20.04)
+    figures |= {"fit_cpu_s": 1234.5, "predict_cpu_ms_per_row": 0.01234, "model_mb": 9.87}
+    figures |= {"data": "tiny", "n_rows": 1000, "n_features": 10, "n_labels": 3, "peak_mb": 99.5}
+    runs = [
+        {"system": system, "title": system.upper(), "epochs": epochs, "P@1": p1} | figures
+        for system, epochs, p1 in [("a", 10, 40), ("a", 10, 41.5), ("b", None, 50), ("a", 2, 45)]
+    ]
+    lines = module("results").xmc_tables(runs)
+    assert lines[0] == "**tiny**: 1,000 rows, 10 features, 3 labels"
+    rest = "20.0 | 20.0 | 20.0 | 20.0 | 1,234 | 0.012 | 9.9 | 100 |"
+    assert lines[4:] == [
+        f"| B | 50.0 | {rest}", f"| A, 2 epochs | 45.0 | {rest}", f"| A | 40.8 (1.5) | {rest}"
+    ]  # fmt: skip
