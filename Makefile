@@ -1,6 +1,7 @@
 # make demo   train on real extreme multi-label data, with progress and a picture
 # make test   the tests, without the slow ones
 # make fuzz   damaged files into the readers of data, for FUZZ_SECONDS, ten minutes if not set
+# make sanitize   the kernels' tests under AddressSanitizer and UBSan
 # All set themselves up in .venv from Python 3.11 or later and a C compiler.
 
 PYTHON ?= python3

@@ -275,7 +275,7 @@ def draw_set(labels, query_codes, item_codes, n_classes, bucket_cap, n_retrieved
     for id in np.concatenate([[], *looked_at(query_codes, item_codes, bucket_cap, seed)]):
         if id not in ids and len(ids) < limit:
             ids.append(int(id))
-    return take_uniform(mix(seed) + row, n_classes, ids, size), len(ids)
+    return take_uniform(mix(~seed % 2**64) + row, n_classes, ids, size), len(ids)
 
 
 # ---- bfloat16, as the upper half of a float32 ----

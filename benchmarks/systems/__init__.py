@@ -68,6 +68,7 @@ def _rival(title, module, package, n_labels=(1, 10**9), **settings):
 SYSTEMS = {
     "sklsh": _sklsh("defaults"),
     "sklsh-uniform": _sklsh('negatives="uniform"', sampled=True, negatives="uniform"),
+    "sklsh-bfloat16": _sklsh('dtype="bfloat16"', sampled=True, dtype="bfloat16"),
     "sklsh-full": _sklsh('active_set="full"', sampled=True, active_set="full"),
     "sklsh-softmax": _sklsh(
         "full softmax, no dropout", active_set="full", loss="softmax", input_dropout=0
