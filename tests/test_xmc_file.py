@@ -2,9 +2,8 @@
 
 import gzip
 import os
-import re
 import tracemalloc
-from io import BytesIO, StringIO
+from io import BytesIO
 
 import fuzz_xmc
 import numpy as np
@@ -110,23 +109,7 @@ def test_input_of_save_is_left_alone_and_of_any_kind():
     assert (X.indices.tolist(), Y.data.tolist()) == ([3, 0, 3], [1, 0])
     assert saved(X.toarray(), Y.toarray()) == saved(X.tocoo(), sp.csr_matrix(Y)) == text
     assert saved([[2, 0, 0, 4]], [[False, True]]) == text
-
-
-def test_what_save_refuses():
-    for X, Y, message in [
-        ([[1.0]], [[1], [0]], "equally many rows; got 1 and 2"),
-        ([[np.nan]], [[1]], "X must be finite"),
-        ([[1e39]], [[1]], "X must be finite"),
-        ([[1.0]], [[2]], "Y must be an indicator"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            saved(X, Y)
-    with pytest.raises(ValueError, match="n_samples must be an integer of at least 2; got 1"):
-        saved([[1], [1]], [[1], [1]], n_samples=1)
-    with pytest.raises(ValueError, match="n_samples must be None"):
-        saved([[1]], [[1]], header=False, n_samples=1)
-    with pytest.raises(ValueError, match="header must be True or False"):
-        saved([[1]], [[1]], header="auto")
+    assert saved(X.toarray().astype(np.float16), Y) == text
 
 
 VARIANTS = {
@@ -181,61 +164,6 @@ def test_columns_without_header_and_against_it():
         load(b"1 5 3\n" + rows, n_features=4)
     with pytest.raises(ValueError, match="line 1: expected a label .* found '1'"):
         load(b"1 5 3\n" + rows, header=False, n_classes=1)
-
-
-COLUMNS = {"n_features": 9, "n_classes": 9}  # which chunks need, where there is no header
-ERRORS = [
-    (b"x 3 4\n0 0:1\n", {"header": True}, 1, "expected the numbers of rows, features and labels"),
-    (b"2 3\n0 0:1\n", COLUMNS, 1, "feature:value .* found '3'"),
-    (b"", {"header": True}, 1, "found ''"),
-    (b"1 3 4 5\n0 0:1\n", {"header": True}, 1, r"found '1 3 4 5\\n'"),
-    (b"-1 3 4\n", {"header": True}, 1, "found '-1 3 4"),
-    (b"1 3 9999999999\n0 0:1\n", {}, 1, "columns of at most 2,147,483,647"),
-    (b"99999999999999999999 3 4\n0 0:1\n", {}, 1, "rows of int64"),
-    (b"3 3 4\n0 0:1\n1 1:1\n", {}, None, "ends after 2 rows, .* says 3; it may be cut short"),
-    (b"999999999999 3 4\n0 0:1\n", {}, None, "ends after 1 rows"),
-    (b"1 3 4\n0 0:1\n\n1 1:1\n2 2:2\n", {}, 4, "the header says 1 rows, this is another"),
-    (b"0 3 4\n \n", {}, 2, "says 0 rows"),
-    (b"2 3 4\n0 0:1\n4 1:1\n", {}, 3, "a label from 0 to below 4, found '4'"),
-    (b"2 3 4\r\n0 0:1\r\n1 3:1\r\n", {}, 3, "a feature from 0 to below 3, found '3:1'"),
-    (b"2 3 4\n\n\n0 0:1\n1 -1:1\n", {}, 5, "found '-1:1'"),
-    (b"1 3 4\n-1 0:1\n", {}, 2, "found '-1'"),
-    (b"1 3 4\n0,,1 0:1\n", {}, 2, "found ',1'; labels are parted by commas alone"),
-    (b"1 3 4\n0, 1 0:1\n", {}, 2, "found ''"),
-    (b"1 3 4\n0:1 1:1\n", {}, 2, "found '0:1'; .* a row without labels begins with a blank"),
-    (b"1 3 4\n0 0:1 1\n", {}, 2, "found '1'"),
-    (b"1 3 4\n0 0:1 1:\n", {}, 2, "a finite float32 behind the colon, found '1:'"),
-    (b"1 3 4\n0 0:1 1:x\n", {}, 2, "found '1:x'"),
-    (b"1 3 4\n0 0:nan\n", {}, 2, "found '0:nan'"),
-    (b"1 3 4\n0 0:-inf\n", {}, 2, "found '0:-inf'"),
-    (b"1 3 4\n0 0:1e39\n", {}, 2, "found '0:1e39'"),
-    (b"1 3 4\n0 0:3e38 0:3e38\n", {}, None, "repeated feature 0 of row 0 .* add up to more"),
-    (b"1 3 4\n0 18446744073709551616:1\n", {}, 2, "found '18446744073709551616:1'"),
-    (b"1 3 4\n0 0:1 # comment\n", {}, 2, "found '#'"),
-    (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", COLUMNS, 1, r"found '\\x89PNG'"),
-    ("1 3 4\n0 0:1\n".encode("utf-16"), COLUMNS, 1, r"found '\\xff\\xfe1\\x00'"),
-    (b"1 3 4" + b" " * 100 + b"\n0 0:1\n", COLUMNS, 1, "feature:value .* found '3'"),
-    (b"1 3 " + b"4" * 100 + b"\n0 0:1\n", COLUMNS, 1, "feature:value .* found '3'"),
-    (b"1 0 4\n0 0:1\n", {}, 2, "a feature from 0 to below 0"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("text, options, line, message", ERRORS)
-@pytest.mark.parametrize("block", [5, 1 << 20])
-def test_errors_say_where_and_what(tmp_path, monkeypatch, text, options, line, message, block):
-    monkeypatch.setattr(_xmc_reader, "BLOCK", block)
-    path = tmp_path / "rows.txt"
-    path.write_bytes(text)
-    place = re.escape(str(path)) + ("" if line is None else f", line {line}")
-    for read in (load_xmc_file, in_chunks):
-        with pytest.raises(ValueError, match=f"^{place}: .*{message}.*\\.$"):
-            read(path, **options)
-
-
-def test_a_long_word_is_not_told_in_full():
-    with pytest.raises(ValueError) as caught:
-        load(b"1 3 4\n0 0:" + b"9" * 10_000)
-    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("chunk_size", [1, 7, 199, 200, 201, 10_000])
@@ -299,31 +227,6 @@ def test_memory_is_refused_before_it_is_gone(monkeypatch, what):
         load(text)
 
 
-def test_damaged_gzip_is_told_with_the_line_reached(tmp_path, monkeypatch):
-    monkeypatch.setattr(_xmc_reader, "BLOCK", 100)
-    text = saved(*random_rows())
-    packed = gzip.compress(text, mtime=0)
-    path = tmp_path / "rows.gz"
-    for damaged in (
-        [packed[:size] for size in range(2, len(packed), 97)]
-        + [
-            packed[:-8] + bytes(4) + packed[-4:],  # checksum
-            packed[:-4] + bytes(4),  # length
-            packed[:300] + bytes(50) + packed[350:],
-            packed + b"garbage",
-        ]
-    ):
-        path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"rows\.gz, line \d+: ") as caught:
-            load_xmc_file(path)
-        if len(damaged) < len(packed):
-            assert "damaged gzip data behind this line" in str(caught.value)
-    path.write_bytes(packed[: len(packed) // 2])
-    with pytest.raises(ValueError) as caught:
-        load_xmc_file(path)
-    assert 20 < int(re.search(r"line (\d+)", str(caught.value))[1]) < 180
-
-
 def test_gzip_in_several_members(tmp_path):
     X, Y = random_rows()
     text = saved(X, Y)
@@ -342,34 +245,26 @@ def test_file_objects_are_read_from_where_they_stand_and_left_open(tmp_path):
     save_xmc_file(path, X, Y)
     with gzip.open(path) as file:
         check_same(in_chunks(file), (X, Y))
+    with open(path, "rb") as file:
+        check_same(in_chunks(file), (X, Y))
+        assert not file.closed
 
 
-def test_what_is_no_binary_file(tmp_path):
-    with pytest.raises(TypeError, match="opened in binary mode; StringIO gives str"):
-        load_xmc_file(StringIO("1 1 1\n0 0:1\n"))
-    for read in (load_xmc_file, in_chunks):
-        with pytest.raises(FileNotFoundError):
-            read(tmp_path / "none")
-    with pytest.raises(TypeError):
-        load_xmc_file(3.5)
+@pytest.mark.parametrize("block", [1, 2, 1 << 20])
+def test_gzip_in_file_objects_that_give_little_at_a_time(monkeypatch, block):
+    class Trickle:
+        def __init__(self, content):
+            self.file = BytesIO(content)
 
+        def read(self, n):
+            return self.file.read(min(n, 1))
 
-def test_chunks_need_their_columns():
-    message = r"BytesIO has no header, so that n_features and n_classes must be given; got n_f"
-    with pytest.raises(ValueError, match=message):
-        in_chunks(BytesIO(b"0 0:1\n"), n_features=3)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"n_features": 0}, {"n_features": 2.0}, {"n_classes": 2**31}, {"n_classes": True},
-     {"header": "yes"}, {"header": None}, {"header": 1}, {"chunk_size": 0}, {"chunk_size": 1.5},
-     {"chunk_size": None}],
-)  # fmt: skip
-def test_bad_parameters_are_named(options):
-    ((name, value),) = options.items()
-    with pytest.raises(ValueError, match=f"{name} must be .*; got {re.escape(repr(value))}"):
-        iter_xmc_file(BytesIO(b""), **options)  # at once, not when the first chunk is due
+    monkeypatch.setattr(_xmc_reader, "BLOCK", block)
+    X, Y = random_rows(20)
+    for content in (saved(X, Y), gzip.compress(saved(X, Y))):
+        check_same(load_xmc_file(Trickle(content)), (X, Y))
+    assert load(b"")[0].shape == (0, 0)
+    assert load(b"0")[1].shape == (1, 1)
 
 
 def test_some_hundred_damaged_files(tmp_path):

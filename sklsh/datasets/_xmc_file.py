@@ -8,7 +8,15 @@ from itertools import pairwise
 import numpy as np
 import scipy.sparse as sp
 
-from sklsh.datasets._xmc_reader import MOST_COLUMNS, XMCReader, check_count, file_name, opened
+from sklsh._sklearn import checked_csr
+from sklsh.datasets._xmc_reader import (
+    MOST_COLUMNS,
+    XMCReader,
+    check_count,
+    file_name,
+    opened,
+    path_error,
+)
 
 _ROWS_AT_ONCE = 10_000  # that save_xmc_file turns into text
 
@@ -29,8 +37,8 @@ def load_xmc_file(path, *, n_features=None, n_classes=None, header="auto"):
     Parameters
     ----------
     path : str, path-like or file object
-        File, plain or compressed by gzip, which its first bytes tell; or an object whose
-        `read` gives bytes, which is read from where it stands and left open.
+        File; or an object whose `read` gives bytes, which is read from where it stands and
+        left open. Plain or compressed by gzip, which its first bytes tell.
 
     n_features : int, default=None
         Columns of X. By default those of the header, or without header one more than the
@@ -60,6 +68,9 @@ def load_xmc_file(path, *, n_features=None, n_classes=None, header="auto"):
         and what was found: features or labels that are negative or beyond the columns,
         values that are no numbers or not finite in float32, more or fewer rows than the
         header says, damaged gzip data.
+
+    TypeError
+        If `path` is no path and gives no bytes.
 
     MemoryError
         If the rows will not fit, with the number of bytes.
@@ -93,11 +104,9 @@ def load_xmc_file(path, *, n_features=None, n_classes=None, header="auto"):
            [0, 0, 0, 0]], dtype=uint8)
     """
     _check_reading(n_features, n_classes, header)
+    name, columns = file_name(path), {"n_features": n_features, "n_classes": n_classes}
     with opened(path) as file:
-        reader = XMCReader(
-            file, file_name(path), header=header, n_features=n_features, n_classes=n_classes
-        )
-        return reader.read(None)
+        return XMCReader(file, name, header=header, needs_columns=False, **columns).read(None)
 
 
 def iter_xmc_file(path, *, chunk_size=10_000, n_features=None, n_classes=None, header="auto"):
@@ -130,7 +139,11 @@ def iter_xmc_file(path, *, chunk_size=10_000, n_features=None, n_classes=None, h
     ValueError
         If a parameter has a value that it cannot have; at once. Or as by
         :func:`load_xmc_file`, when the rows in question are due: chunks before them
-        have been given out by then.
+        have been given out by then. If the file has no header, and `n_features` or
+        `n_classes` is not given; when the first chunk is due.
+
+    TypeError, MemoryError
+        As by :func:`load_xmc_file`.
 
     Examples
     --------
@@ -146,18 +159,18 @@ def iter_xmc_file(path, *, chunk_size=10_000, n_features=None, n_classes=None, h
     """
     _check_reading(n_features, n_classes, header)
     check_count("chunk_size", chunk_size)
-    return _chunks(path, chunk_size, n_features, n_classes, header)
+    columns = {"n_features": n_features, "n_classes": n_classes}
+    if not header and None in columns.values():
+        raise ValueError(
+            "n_features and n_classes must be given with header=False; got "
+            f"n_features={n_features!r}, n_classes={n_classes!r}."
+        )
+    return _chunks(path, file_name(path), chunk_size, header, columns)
 
 
-def _chunks(path, chunk_size, n_features, n_classes, header):
-    name = file_name(path)
+def _chunks(path, name, chunk_size, header, columns):
     with opened(path) as file:
-        reader = XMCReader(file, name, header=header, n_features=n_features, n_classes=n_classes)
-        if reader.n_features is None or reader.n_classes is None:
-            raise ValueError(
-                f"{name} has no header, so that n_features and n_classes must be given; got "
-                f"n_features={n_features!r}, n_classes={n_classes!r}."
-            )
+        reader = XMCReader(file, name, header=header, needs_columns=True, **columns)
         while True:
             X, Y = reader.read(chunk_size)
             if X.shape[0] == 0:
@@ -190,8 +203,11 @@ def save_xmc_file(path, X, Y, *, header=True, n_samples=None):
     Raises
     ------
     ValueError
-        If X and Y do not fit each other, X is not finite in float32, or Y holds anything
-        but 0 and 1.
+        If X or Y is no matrix of real numbers, they do not fit each other, X is not finite in
+        float32, or Y holds anything but 0 and 1.
+
+    TypeError
+        If `path` is no path and takes no bytes.
 
     Examples
     --------
@@ -235,11 +251,9 @@ def _check_reading(n_features, n_classes, header):
 
 def _checked_rows(X, Y):
     """Canonical copies: X in float32, Y in uint8 without explicit zeros."""
-    X, Y = (sp.csr_array(part if sp.issparse(part) else np.atleast_2d(part)) for part in (X, Y))
+    X, Y = _checked_matrix(X, "X"), _checked_matrix(Y, "Y")
     if X.shape[0] != Y.shape[0]:
         raise ValueError(f"X and Y must have equally many rows; got {X.shape[0]} and {Y.shape[0]}.")
-    X.check_format(full_check=True)
-    Y.check_format(full_check=True)
     with np.errstate(over="ignore"):
         X = X.astype(np.float32)
     X.sum_duplicates()
@@ -254,11 +268,35 @@ def _checked_rows(X, Y):
     return X, Y
 
 
+def _checked_matrix(part, name):
+    """CSR of X or Y, which `name` says; nothing of it is changed."""
+    if not sp.issparse(part):
+        try:
+            part = np.asarray(part)
+        except ValueError as error:  # lists of different lengths
+            raise ValueError(f"{name} must be a matrix: {error}") from error
+        if part.dtype == np.float16:  # which no sparse matrix holds
+            part = part.astype(np.float32)
+    if part.ndim != 2 or part.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} must be a matrix of real numbers, of two dimensions; got shape {part.shape} "
+            f"and dtype {part.dtype}."
+        )
+    return checked_csr(part, name)
+
+
 @contextlib.contextmanager
 def _opened_for_writing(path):
     if hasattr(path, "write"):
+        try:
+            path.write(b"")
+        except TypeError as error:
+            raise path_error(f"{file_name(path)} takes no bytes") from error
         yield path
+    elif isinstance(path, int):
+        raise path_error(f"got {path!r}")
     else:
+        file_name(path)
         is_gzip = os.fsdecode(path).endswith(".gz")
         with gzip.open(path, "wb") if is_gzip else open(path, "wb") as file:
             yield file

@@ -18,6 +18,7 @@ BLOCK = 1 << 20  # bytes read at a time
 MOST_COLUMNS = 2**31 - 1  # columns are counted in int32
 _CHECK_EVERY = 1 << 26  # bytes of rows between two looks at the free memory
 _LONGEST_HEADER = 100
+_GZIP_MARK = b"\x1f\x8b"
 _HEADER = re.compile(rb"[ \t]*(\d+)[ \t]+(\d+)[ \t]+(\d+)[ \t]*\r?\n?")
 
 
@@ -35,18 +36,22 @@ class _Piece(NamedTuple):
         return sum(part.nbytes for part in self)
 
 
-@contextlib.contextmanager
 def opened(path):
-    """Open a file for reading, through gzip if it begins as such; pass file objects on."""
-    if hasattr(path, "read"):
-        yield path
-        return
-    with open(path, "rb") as file:
-        if file.peek(2)[:2] == b"\x1f\x8b":
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                yield unpacked
-        else:
-            yield file
+    """Context of a file for reading; file objects are passed on and left open."""
+    return contextlib.nullcontext(path) if hasattr(path, "read") else open(path, "rb")
+
+
+class _Resumed:
+    """A file object together with the bytes that were read of it already."""
+
+    def __init__(self, start, file):
+        self._start, self._file = start, file
+
+    def read(self, n):
+        if not self._start:
+            return self._file.read(n)
+        part, self._start = self._start[:n], self._start[n:]
+        return part
 
 
 class XMCReader:
@@ -55,7 +60,8 @@ class XMCReader:
     Parameters
     ----------
     file : object
-        Its method `read(n_bytes)` gives bytes, none at the end.
+        Its method `read(n_bytes)` gives bytes, none at the end. It is unpacked if it begins
+        as gzip does.
 
     name : str
         What error messages call the file.
@@ -64,20 +70,26 @@ class XMCReader:
         Whether the first line gives the numbers of rows, features and labels; "auto":
         if it looks like it.
 
+    needs_columns : bool
+        Whether a first line that is no header is refused unless both numbers below are
+        given.
+
     n_features, n_classes : int or None
         Columns of X and Y, which take precedence over the header's; None where neither
         tells.
     """
 
-    def __init__(self, file, name, *, header, n_features, n_classes):
+    def __init__(self, file, name, *, header, needs_columns, n_features, n_classes):
         self._file, self._name = file, name
+        self._is_unpacked = False  # before the first bytes are read
         self._text, self._rest = b"", b""  # lines to be parsed; the beginning of the next
         self._line = 0  # number of the last line that was parsed
         self._n_read = 0
         self.n_rows = None  # as the header has it
         self.n_features, self.n_classes = n_features, n_classes
         if header:
-            self._read_header(required=header is True)
+            needs_columns = needs_columns and None in (n_features, n_classes)
+            self._read_header(is_certain=header != "auto", is_needed=needs_columns)
 
     def read(self, n):
         """X and Y of the next rows, n or as many as there are; all if n is None."""
@@ -166,16 +178,18 @@ class XMCReader:
         n = MOST_COLUMNS if n is None else n
         return f"expected {what} from 0 to below {n:,}, found {found}{hint}"
 
-    def _read_header(self, required):
+    def _read_header(self, is_certain, is_needed):
         start = bytes(self._text[:_LONGEST_HEADER]) if self._fill() else b""
         first = start[: start.find(b"\n") + 1 or None]
         is_whole = first.endswith(b"\n") or len(first) == len(self._text)
         found = _HEADER.fullmatch(first) if is_whole else None
         if found is None:
-            if required:
+            if is_certain or is_needed:
+                shown = _shown(first[:60].rstrip()) if start else "an empty file"
+                hint = "" if is_certain else "; without one, give n_features and n_classes"
                 raise self._error(
-                    "expected the numbers of rows, features and labels, as in '1000 500 300', "
-                    f"found {_shown(first[:60])}",
+                    "expected a header, the numbers of rows, features and labels, such as "
+                    f"'1000 500 300', found {shown}{hint}",
                     1,
                 )
             return
@@ -217,15 +231,31 @@ class XMCReader:
 
     def _read_block(self):
         try:
+            if not self._is_unpacked:
+                self._unpack()
             block = self._file.read(BLOCK)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            if self._line == 0:
+                message = f"damaged gzip data, before any line could be read: {error}"
+                raise self._error(message) from error
             raise self._error(f"damaged gzip data behind this line: {error}", self._line) from error
-        if not isinstance(block, (bytes, bytearray)):
-            raise TypeError(
-                f"path must be a path or a file opened in binary mode; {self._name} gives "
-                f"{type(block).__name__}."
-            )
+        self._check_binary(block)
         return block
+
+    def _unpack(self):
+        """Read the first bytes, and all through gzip if they are its mark."""
+        start = self._file.read(len(_GZIP_MARK))
+        self._check_binary(start)
+        while 0 < len(start) < len(_GZIP_MARK) and (more := self._file.read(1)):
+            start += more
+        self._file = _Resumed(start, self._file)
+        if start == _GZIP_MARK:
+            self._file = gzip.GzipFile(fileobj=self._file)
+        self._is_unpacked = True
+
+    def _check_binary(self, block):
+        if not isinstance(block, (bytes, bytearray)):
+            raise path_error(f"{self._name} gives {type(block).__name__}")
 
     def _error(self, message, line=None):
         place = self._name if line is None else f"{self._name}, line {line}"
@@ -240,10 +270,17 @@ def check_count(name, value, low=1, most=np.inf):
 
 
 def file_name(path):
-    """What to call a path or file object in an error message."""
-    if hasattr(path, "read"):
+    """What to call a path or file object in an error message; TypeError if it is neither."""
+    if hasattr(path, "read") or hasattr(path, "write"):
         return str(getattr(path, "name", None) or type(path).__name__)
+    if not isinstance(path, (str, bytes, int, os.PathLike)):
+        raise path_error(f"got {path!r}")
     return repr(path) if isinstance(path, int) else os.fsdecode(path)
+
+
+def path_error(found):
+    """The TypeError for something that cannot be read from, or written to, as bytes."""
+    return TypeError(f"path must be a path or a file opened in binary mode; {found}.")
 
 
 def _shown(text):
