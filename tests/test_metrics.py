@@ -246,6 +246,15 @@ def test_propensity_of_a_label_seen_once_is_known(n, a, b):
     assert 0 < never < once
 
 
+@pytest.mark.parametrize(
+    "a, b", [(1000, 1.5), (1e-300, 1.5), (0.5, 5e-324), (0.8, 1e-300), (1e300, 1e300), (5, 1e300)]
+)
+def test_propensities_of_extreme_constants_are_probabilities(a, b):
+    propensities = jain_propensities(np.eye(5, 6), a=a, b=b)
+    assert ((propensities > 0) & (propensities <= 1)).all()
+    np.testing.assert_allclose(propensities[:5], 1 / np.log(5))
+
+
 def test_propensities_grow_with_the_number_of_rows():
     y = np.tril(np.ones((30, 30)))  # 30 rows with label 0, 29 with label 1, ...
     assert (np.diff(jain_propensities(y)) < 0).all()
@@ -260,6 +269,8 @@ def test_propensities_grow_with_the_number_of_rows():
         pytest.param({"a": 0}, "a must be a positive number; got 0", id="a=0"),
         pytest.param({"a": np.inf}, "a must be a positive number; got inf", id="a=inf"),
         pytest.param({"a": "x"}, "a must be a positive number; got 'x'", id="a=x"),
+        pytest.param({"a": 1e300}, r"a must be above 0 and at most 1\.17e\+03", id="a=1e300"),
+        pytest.param({"a": 10**400}, "a must be a positive number; got 1000", id="a=10**400"),
         pytest.param({"b": -1.5}, "b must be a positive number; got -1.5", id="b=-1.5"),
         pytest.param({"b": np.nan}, "b must be a positive number; got nan", id="b=NaN"),
     ],

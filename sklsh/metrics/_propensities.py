@@ -1,5 +1,7 @@
 """How likely it is that a true label was recorded."""
 
+import math
+import sys
 from numbers import Real
 
 import numpy as np
@@ -7,6 +9,7 @@ import numpy as np
 from sklsh.metrics._checks import checked_indicator
 
 FEWEST_ROWS = 3  # the logarithm of fewer is below 1, and C would be negative
+_LARGEST_EXPONENT = 600  # propensities that are exp(-700) or less are no longer above 0
 
 
 def jain_propensities(y_train, *, a=0.55, b=1.5):
@@ -36,8 +39,8 @@ def jain_propensities(y_train, *, a=0.55, b=1.5):
     Raises
     ------
     ValueError
-        If `y_train` is no indicator matrix or has fewer than 3 rows, or a constant is not
-        positive.
+        If `y_train` is no indicator matrix or has fewer than 3 rows, a constant is not
+        positive, or a is so large that labels without rows would have propensity 0.
 
     See Also
     --------
@@ -61,8 +64,15 @@ def jain_propensities(y_train, *, a=0.55, b=1.5):
     if n < FEWEST_ROWS:
         raise ValueError(f"y_train must have at least {FEWEST_ROWS} rows; got {n}.")
     for name, value in {"a": a, "b": b}.items():
-        if not isinstance(value, Real) or not 0 < value < np.inf:
+        if not isinstance(value, Real) or not 0 < value <= sys.float_info.max:
             raise ValueError(f"{name} must be a positive number; got {value!r}.")
+    a, b = float(a), float(b)
+    ratio = math.log(b + 1) - math.log(b)
+    if a * ratio > _LARGEST_EXPONENT:
+        raise ValueError(
+            f"a must be above 0 and at most {_LARGEST_EXPONENT / ratio:.3g} where b is {b:g}; "
+            f"got {a:g}."
+        )
     n_rows = np.bincount(Y.indices, minlength=n_classes)
-    C = (np.log(n) - 1) * (b + 1) ** a
-    return 1 / (1 + C * np.exp(-a * np.log(n_rows + b)))
+    # the power (b + 1)^a alone may be beyond float64
+    return 1 / (1 + (np.log(n) - 1) * np.exp(a * (math.log(b + 1) - np.log(n_rows + b))))
