@@ -12,7 +12,7 @@ from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import top_k_accuracy_score
-from sklearn.model_selection import GridSearchCV, KFold, cross_validate
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import label_binarize
 
@@ -187,6 +187,17 @@ def test_search_scores_by_several_scorers_at_once(y):
         assert search.cv_results_[f"split0_test_{name}"][0] == score
     best = scorers["ndcg"](search.best_estimator_, X, y)
     assert scorers["ndcg"](search, X, y) == best
+
+
+@pytest.mark.parametrize("sparse", [sp.csr_matrix, sp.csr_array])
+def test_searches_alone_take_a_sparse_y(sparse):
+    scorer, y = precision_at_k_scorer(), sparse(label_binarize(CLASS, classes=range(8)))
+    search = GridSearchCV(small(), {}, scoring=scorer, cv=KFold(2)).fit(X, y)
+    for validate in (cross_validate, cross_val_score):
+        with pytest.raises(ValueError, match="'y' parameter"):
+            validate(small(), X, y, scoring=scorer)
+    scores = cross_val_score(small(), X, y.toarray(), scoring=scorer, cv=KFold(2))
+    assert search.best_score_ == scores.mean()
 
 
 def test_several_scorers_reach_into_a_pipeline():

@@ -53,8 +53,10 @@ def precision_at_k_scorer(k=1):
         Called as ``scorer(estimator, X, y, sample_weight=None)``. The estimator has
         `predict_top_k`, or is a pipeline or a search whose last part has it. y is an
         indicator matrix, or one label a row: a label the estimator has not seen in `fit`
-        is then a miss. Sample weights are routed as to scikit-learn's own scorers, by
-        `set_score_request` where metadata routing is enabled.
+        is then a miss. `GridSearchCV` takes a sparse indicator; `cross_validate` and
+        `cross_val_score` refuse one and need ``Y.toarray()``. Sample weights are routed as
+        to scikit-learn's own scorers, by `set_score_request` where metadata routing is
+        enabled.
         `sklearn.callback.ScoringMonitor` takes it alone or in a dict, ``{"P@1": scorer}``.
 
     Raises
