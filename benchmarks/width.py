@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from results import facts
 
-from sklsh._network import Network, as_batch
+from sklsh._batches import as_batch
+from sklsh._network import Network
 from sklsh.datasets import make_xmc_classification
 from sklsh.metrics import precision_at_k
 from sklsh.negatives import LSH, Uniform
@@ -96,8 +97,8 @@ class Sklsh:
             self.negatives = Uniform(n_classes, "none", **drawn)
         else:
             self.negatives = LSH(
-                n_classes, "none", **drawn, width=args.hidden, n_bits="auto", n_tables=8,
-                bucket_size=6, rehash_every=50, rehash_growth=1.1,
+                n_classes, "none", **drawn, width=args.hidden, hash_family="simhash", n_bits="auto",
+                n_tables=8, bucket_size=6, rehash_every=50, rehash_growth=1.1,
             )  # fmt: skip
 
     def step(self, X, Y, rate):

@@ -3,6 +3,8 @@
 import dataclasses
 import importlib
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -214,3 +216,28 @@ def test_tables_put_the_best_first_and_average_seeds(module):
     assert lines[4:] == [
         f"| B | 50.0 | {rest}", f"| A, 2 epochs | 45.0 | {rest}", f"| A | 40.8 (1.5) | {rest}"
     ]  # fmt: skip
+
+
+def run_script(name, *args):
+    """Standard output of a benchmark in a process of its own."""
+    command = [sys.executable, str(BENCHMARKS / name), *args]
+    root = BENCHMARKS.parent
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, cwd=root, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_training_out_of_core_at_a_small_size():
+    size = ["--gigabytes", "0.003", "--features", "3000", "--classes", "2500"]
+    assert "P@1" in run_script("out_of_core.py", *size)
+
+
+@pytest.mark.slow
+def test_width_at_a_small_size():
+    pytest.importorskip("torch")
+    out = run_script("width.py", "--rows", "2000", "--features", "3000", "--classes", "2500")
+    assert all(system in out for system in ("PyTorch, uniform", "sklsh, uniform", "sklsh, lsh"))
