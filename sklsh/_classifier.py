@@ -235,14 +235,14 @@ class NetworkClassifier(
         return loss_for(self.loss, multilabel=self._format.multilabel, n_classes=n_classes)
 
     def _checked_sizes(self):
-        sizes = self.hidden_layer_sizes
-        sizes = [sizes] if isinstance(sizes, Integral) else list(sizes)
-        if not sizes or not all(isinstance(n, Integral) and n >= 1 for n in sizes):
+        sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
+        whole = [isinstance(n, Integral) and not isinstance(n, bool) for n in sizes]
+        if not sizes or not all(whole) or min(sizes) < 1:
             raise ValueError(
                 "hidden_layer_sizes must be one or more integers of at least 1; "
                 f"got {self.hidden_layer_sizes!r}."
             )
-        return tuple(map(int, sizes))
+        return tuple(sizes)
 
     def _make_optimizer(self):
         return make_optimizer(

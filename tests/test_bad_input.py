@@ -167,7 +167,9 @@ def test_bad_classes_are_refused_in_the_first_partial_fit(call, message):
 
 # fmt: off
 BAD_PARAMETERS = {
-    "hidden_layer_sizes": [0, -1, None, 2.5, "8", (), (0,), (8, -1), (2.5,), ("8",), [[3, 4]]],
+    "hidden_layer_sizes": [
+        0, -1, None, (True,), 2.5, "8", (), (0,), (8, -1), (2.5,), ("8",), [[3, 4]],
+    ],
     "loss": ["hinge", None],
     "active_set": ["row", None],
     "negatives": ["popular", None],
