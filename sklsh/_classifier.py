@@ -220,7 +220,8 @@ class NetworkClassifier(
         random_state = check_random_state(self.random_state)
         self._network = Network(
             n_features, n_classes, sizes,
-            optimizer=optimizer, random_state=random_state, dtype=self.dtype,
+            optimizer=optimizer, random_state=random_state,
+            dtype=self.dtype, product_dtype=self.product_dtype,
         )  # fmt: skip
         seeds = random_state.randint(2**31 - 1, size=3).tolist()
         self._negatives = make_sampler(self, n_classes, sizes[-1], seeds[0])

@@ -89,10 +89,13 @@ class Scratch:
     def __init__(self):
         self._buffers = {}
 
-    def floats(self, name, *shape):
-        """Uninitialised aligned float32 array of `shape`, valid until the next call."""
-        n = int(np.prod(shape))
+    def bytes(self, name, n):
+        """Uninitialised aligned int8 array of n elements, valid until the next call."""
         buffer = self._buffers.get(name)
         if buffer is None or buffer.size < n:
-            buffer = self._buffers[name] = aligned_zeros(n + n // 4)
-        return buffer[:n].reshape(shape)
+            buffer = self._buffers[name] = aligned_zeros(n + n // 4, np.int8)
+        return buffer[:n]
+
+    def floats(self, name, *shape):
+        """Uninitialised aligned float32 array of `shape`, valid until the next call."""
+        return self.bytes(name, 4 * int(np.prod(shape))).view(np.float32).reshape(shape)

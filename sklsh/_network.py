@@ -45,13 +45,16 @@ class Network:
     dtype : {"float32", "bfloat16"}
         How embedding and output weights are stored; the arithmetic is in float32.
 
+    product_dtype : {"float32", "int8"}
+        What the products of the output layer's steps are made in, see `OutputLayer`.
+
     n_threads : int
         OpenMP threads. Results do not depend on it.
     """
 
     def __init__(
         self, n_features, n_classes, hidden_layer_sizes, *,
-        optimizer, random_state, dtype="float32", n_threads=1,
+        optimizer, random_state, dtype="float32", product_dtype="float32", n_threads=1,
     ):  # fmt: skip
         n_slots = optimizer.n_slots
         self.sizes = (n_features, *hidden_layer_sizes, n_classes)
@@ -67,8 +70,9 @@ class Network:
             Parameter(aligned_zeros((1, padded(n))), n_slots) for n in hidden_layer_sizes
         ]
         self.output = OutputLayer(
-            n_classes, hidden_layer_sizes[-1], n_slots, dtype, seed=self.embedding.seed + 1
-        )
+            n_classes, hidden_layer_sizes[-1], n_slots, dtype,
+            seed=self.embedding.seed + 1, product_dtype=product_dtype,
+        )  # fmt: skip
         self._prepare(n_threads)
 
     def _prepare(self, n_threads):

@@ -8,11 +8,12 @@ makes sparse ones.
 import numpy as np
 
 from sklsh._batches import Columns
-from sklsh._kernels import _losses, _products, _rows, _topk
+from sklsh._kernels import _int8, _losses, _products, _rows, _topk
 from sklsh._memory import Scratch, aligned_zeros, padded
 from sklsh.negatives import RowCandidates
 from sklsh.optimizers import Parameter
 
+NO_WEIGHT = np.zeros(0, dtype=np.float32)
 LOG_PARTITION_MEMORY = 0.98  # weight of the past in the running mean of log sum exp
 
 
@@ -31,7 +32,10 @@ class OutputLayer:
         How the weights are stored.
 
     seed : int, default=0
-        Of the rounding of updates to bfloat16.
+        Of the rounding of updates to bfloat16, and to 8-bit integers.
+
+    product_dtype : {"float32", "int8"}, default="float32"
+        What the products of a step over shared candidates are made in.
 
     Attributes
     ----------
@@ -42,9 +46,10 @@ class OutputLayer:
         Running mean of the softmax's log sum exp.
     """
 
-    def __init__(self, n_classes, width, n_slots, dtype="float32", seed=0):
+    def __init__(self, n_classes, width, n_slots, dtype="float32", seed=0, product_dtype="float32"):
         self.parameter = Parameter.zeros((n_classes, padded(width)), n_slots, dtype, seed)
         self.bias_parameter = Parameter(aligned_zeros((n_classes, 1)), n_slots)
+        self.product_dtype = product_dtype
         self.loss = "softmax"
         self.mean_log_partition = 0.0
         self.log_partition_weight = 0.0
@@ -116,26 +121,48 @@ class OutputLayer:
         d_hidden : ndarray of shape (n_batch, padded width), float32
             Gradient by the activations.
         """
-        step = self._step_per_row if isinstance(drawn, RowCandidates) else self._step_shared
+        if isinstance(drawn, RowCandidates):
+            step = self._step_per_row
+        elif len(drawn.ids) == 0:  # only labels are looked at, and the batch has none
+            return 0.0, np.zeros_like(hidden)
+        else:
+            step = self._step_int8 if self.product_dtype == "int8" else self._step_shared
         return step(drawn, hidden, Y, row_weight, optimizer, n_threads)
 
     def _step_shared(self, drawn, hidden, Y, row_weight, optimizer, n_threads):
         n = len(drawn.ids)
-        d_hidden = np.zeros_like(hidden)
-        if n == 0:  # only labels are looked at, and the batch has none
-            return 0.0, d_hidden
         rows = self._gather(drawn, n_threads)
         delta = self._scratch.floats("delta", len(hidden), padded(n))
         _products.product_nt(hidden, rows, n, delta, n_threads)
         loss = self._loss_gradient(delta, drawn, Y, row_weight, n_threads)
+        d_hidden = np.empty_like(hidden)
         _products.product_nn(delta, rows, n, d_hidden, n_threads)
-
         d_rows = self._scratch.floats("d_rows", n, hidden.shape[1])
         _products.product_tn(delta, hidden, n, d_rows, n_threads)
         d_bias = np.add.reduce(delta[:, :n], axis=0)[:, None]
         optimizer.step(self.parameter, drawn.ids, d_rows, n_threads)
         optimizer.step(self.bias_parameter, drawn.ids, d_bias, n_threads)
         return loss, d_hidden
+
+    def _step_int8(self, drawn, hidden, Y, row_weight, optimizer, n_threads):
+        (m, width), n = hidden.shape, len(drawn.ids)
+        rows = self._gather(drawn, n_threads)
+        d_hidden = np.empty_like(hidden)
+        d_rows = self._scratch.floats("d_rows", n, width)
+        d_bias = np.empty((n, 1), dtype=np.float32)
+        loss, log_partition = np.empty(m), np.empty(m)
+        softmax = self.loss == "softmax"
+        scratch = self._scratch.bytes("codes", _int8.scratch_bytes(m, n, width, n_threads))
+        _int8.step(
+            hidden, rows, self._offset(drawn, Y), NO_WEIGHT if softmax else drawn.weights,
+            Y.indptr, drawn.positions, Y.data, row_weight, optimizer.seed_of(self.parameter) + 1,
+            scratch, d_hidden, d_rows, d_bias[:, 0], loss, log_partition, n_threads,
+        )  # fmt: skip
+        optimizer.step(self.parameter, drawn.ids, d_rows, n_threads)
+        optimizer.step(self.bias_parameter, drawn.ids, d_bias, n_threads)
+        if softmax:
+            self._note_log_partition(log_partition, row_weight)
+        return loss.sum(), d_hidden
 
     def _step_per_row(self, drawn, hidden, Y, row_weight, optimizer, n_threads):
         delta = self._scratch.floats("delta", len(drawn.ids))
@@ -163,23 +190,29 @@ class OutputLayer:
         _rows.gather_rows(weights, drawn.ids, rows, n_threads)
         return rows
 
+    def _offset(self, drawn, Y):
+        """What is added to each candidate's logit."""
+        offset = self.bias[drawn.ids] + drawn.shift
+        if self.loss == "softmax":
+            offset += np.log(drawn.weights)
+            if isinstance(drawn, RowCandidates):
+                # a row's own labels are sure to be there: nothing to make up for
+                at = np.repeat(drawn.starts[:-1], np.diff(Y.indptr)) + drawn.positions
+                offset[at] -= drawn.shift[at]
+        return offset
+
     def _loss_gradient(self, delta, drawn, Y, row_weight, n_threads):
         """Turn logits into their gradient, in place; returns the loss."""
         loss = np.empty(len(row_weight))
-        offset = self.bias[drawn.ids] + drawn.shift
+        offset = self._offset(drawn, Y)
         own = isinstance(drawn, RowCandidates)
         layout = (drawn.starts,) if own else ()
         labels = (Y.indptr, drawn.positions, Y.data, row_weight)
         if self.loss == "softmax":
-            offset += np.log(drawn.weights)
-            if own:  # a row's own labels are sure to be there: nothing to make up for
-                at = np.repeat(drawn.starts[:-1], np.diff(Y.indptr)) + drawn.positions
-                offset[at] -= drawn.shift[at]
             log_partition = np.empty(len(row_weight))
             kernel = _losses.softmax_loss_ragged if own else _losses.softmax_loss
             kernel(delta, offset, *layout, *labels, loss, log_partition, n_threads)
-            if row_weight.any():
-                self._note_log_partition(np.average(log_partition, weights=row_weight))
+            self._note_log_partition(log_partition, row_weight)
         else:
             kernel = _losses.logistic_loss_ragged if own else _losses.logistic_loss
             kernel(delta, offset, drawn.weights, *layout, *labels, loss, n_threads)
@@ -187,8 +220,11 @@ class OutputLayer:
 
     # ---- losses ----
 
-    def _note_log_partition(self, value):
-        """Running mean, in which the first values count in full."""
+    def _note_log_partition(self, log_partition, row_weight):
+        """Running mean over the batches, in which the first count in full."""
+        if not row_weight.any():
+            return
+        value = np.average(log_partition, weights=row_weight)
         gain = 1 - LOG_PARTITION_MEMORY
         self.log_partition_weight += gain * (1 - self.log_partition_weight)
         share = gain / self.log_partition_weight

@@ -129,7 +129,7 @@ class Optimizer(ABC):
         _check_rows(rows, parameter.weights, "the weights")
         _check_gradient(gradient, len(rows), parameter.weights.shape[1], "gradient")
         _rows.step_rows(
-            self.rule, self._hyper, self._rounding(parameter), parameter.weights, *parameter.slots,
+            self.rule, self._hyper, self.seed_of(parameter), parameter.weights, *parameter.slots,
             rows, gradient, n_threads,
         )  # fmt: skip
 
@@ -155,12 +155,12 @@ class Optimizer(ABC):
         _check_rows(columns[2], delta, "delta")
         _check_gradient(delta, 0, parameter.weights.shape[1], "delta")
         _rows.step_embedding(
-            self.rule, self._hyper, self._rounding(parameter), parameter.weights, *parameter.slots,
+            self.rule, self._hyper, self.seed_of(parameter), parameter.weights, *parameter.slots,
             *columns, delta, n_threads,
         )  # fmt: skip
 
-    def _rounding(self, parameter):
-        """Seed of this step's rounding of a parameter to bfloat16."""
+    def seed_of(self, parameter):
+        """Seed of this step's random rounding of a parameter."""
         return (int(parameter.seed) << 32) + self.t
 
     @abstractmethod

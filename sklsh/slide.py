@@ -140,6 +140,12 @@ class SLIDEClassifier(NetworkClassifier):
         that small ones are not lost. A step that looks at all classes works on a float32
         copy of their weights.
 
+    product_dtype : {"float32", "int8"}, default="float32"
+        What the dense products of a step are made in, where the batch shares its
+        candidates. "int8" rounds their operands to 8-bit integers, those of gradients at
+        random, so that they stay right on average. It is much faster on CPUs with VNNI
+        instructions and much slower on others. Prediction is always in float32.
+
     warm_start : bool, default=False
         Whether `fit` goes on from the weights it finds, with the network, optimizer,
         sampler and loss of the first call; only the schedule starts again.
@@ -263,6 +269,7 @@ class SLIDEClassifier(NetworkClassifier):
         "n_iter_no_change": [at_least(1)],
         "tol": [at_least(0, Real)],
         "dtype": [StrOptions(set(STORAGE))],
+        "product_dtype": [StrOptions({"float32", "int8"})],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -302,6 +309,7 @@ class SLIDEClassifier(NetworkClassifier):
         n_iter_no_change=3,
         tol=1e-4,
         dtype="float32",
+        product_dtype="float32",
         warm_start=False,
         verbose=False,
         random_state=None,
@@ -337,6 +345,7 @@ class SLIDEClassifier(NetworkClassifier):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.dtype = dtype
+        self.product_dtype = product_dtype
         self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state

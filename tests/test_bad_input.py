@@ -202,6 +202,7 @@ BAD_PARAMETERS = {
     "n_iter_no_change": [0, 2.5, None],
     "tol": [-1e-4, float("nan"), "auto", None],
     "dtype": ["float16", np.float32, None],
+    "product_dtype": ["int4", np.int8, None],
     "warm_start": ["yes", None],
     "verbose": ["yes", -1],
     "random_state": ["x", -1],

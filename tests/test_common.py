@@ -26,6 +26,7 @@ def expected_failed_checks(estimator):
         SLIDEClassifier(early_stopping=True),
         SLIDEClassifier(class_weight="balanced"),
         SLIDEClassifier(dtype="bfloat16"),
+        SLIDEClassifier(product_dtype="int8"),
         SLIDEClassifier(active_set="sample", n_active=1),
         SLIDEClassifier(n_active=1),
         SimHash(),

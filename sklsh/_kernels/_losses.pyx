@@ -31,8 +31,9 @@ def softmax_loss(
     """
     cdef Py_ssize_t i, n_batch = logits.shape[0], n = offset.shape[0]
     for i in prange(n_batch, num_threads=n_threads, schedule="static", nogil=True):
-        loss[i] = softmax_row(&logits[i, 0], &offset[0], n, indptr[i], indptr[i + 1],
-                              positions, label_weight, row_weight[i], &log_partition[i])
+        loss[i] = softmax_row(&logits[i, 0], &offset[0], n, &positions[indptr[i]],
+                              &label_weight[indptr[i]], indptr[i + 1] - indptr[i],
+                              row_weight[i], &log_partition[i])
 
 
 def softmax_loss_ragged(
@@ -54,8 +55,8 @@ def softmax_loss_ragged(
     cdef Py_ssize_t i, n_batch = starts.shape[0] - 1
     for i in prange(n_batch, num_threads=n_threads, schedule="static", nogil=True):
         loss[i] = softmax_row(&logits[starts[i]], &offset[starts[i]], starts[i + 1] - starts[i],
-                              indptr[i], indptr[i + 1], positions, label_weight,
-                              row_weight[i], &log_partition[i])
+                              &positions[indptr[i]], &label_weight[indptr[i]],
+                              indptr[i + 1] - indptr[i], row_weight[i], &log_partition[i])
 
 
 def logistic_loss(
@@ -77,8 +78,9 @@ def logistic_loss(
     """
     cdef Py_ssize_t i, n_batch = logits.shape[0], n = offset.shape[0]
     for i in prange(n_batch, num_threads=n_threads, schedule="static", nogil=True):
-        loss[i] = logistic_row(&logits[i, 0], &offset[0], &weight[0], n, indptr[i],
-                               indptr[i + 1], positions, label_weight, row_weight[i])
+        loss[i] = logistic_row(&logits[i, 0], &offset[0], &weight[0], n,
+                               &positions[indptr[i]], &label_weight[indptr[i]],
+                               indptr[i + 1] - indptr[i], row_weight[i])
 
 
 def logistic_loss_ragged(
@@ -100,60 +102,49 @@ def logistic_loss_ragged(
     cdef Py_ssize_t i, n_batch = starts.shape[0] - 1
     for i in prange(n_batch, num_threads=n_threads, schedule="static", nogil=True):
         loss[i] = logistic_row(&logits[starts[i]], &offset[starts[i]], &weight[starts[i]],
-                               starts[i + 1] - starts[i], indptr[i], indptr[i + 1], positions,
-                               label_weight, row_weight[i])
+                               starts[i + 1] - starts[i], &positions[indptr[i]],
+                               &label_weight[indptr[i]], indptr[i + 1] - indptr[i],
+                               row_weight[i])
 
 
 cdef double softmax_row(
-    float* z, const float* offset, Py_ssize_t n, Py_ssize_t first, Py_ssize_t last,
-    const int[::1] positions, const float[::1] label_weight, float row_weight,
-    double* log_partition,
+    float* z, const float* offset, Py_ssize_t n, const int* positions,
+    const float* label_weight, Py_ssize_t n_labels, float row_weight, double* log_partition,
 ) noexcept nogil:
-    """Gradient in z, the row's loss returned; its labels are positions[first:last]."""
+    """Gradient in z, the row's loss returned."""
     cdef:
         Py_ssize_t j, y
         float target = 0.0
         double loss = 0.0
-    for j in range(first, last):
+    for j in range(n_labels):
         y = positions[j]
         target += label_weight[j]
         loss -= label_weight[j] * (z[y] + offset[y])
-    log_partition[0] = ops.softmax(z, offset, n)
-    scale(z, n, row_weight * target)
-    for j in range(first, last):
+    log_partition[0] = ops.softmax(z, offset, row_weight * target, n)
+    for j in range(n_labels):
         z[positions[j]] -= row_weight * label_weight[j]
     return row_weight * (loss + target * log_partition[0])
 
 
 cdef double logistic_row(
-    float* z, const float* offset, const float* weight, Py_ssize_t n,
-    Py_ssize_t first, Py_ssize_t last,
-    const int[::1] positions, const float[::1] label_weight, float row_weight,
+    float* z, const float* offset, const float* weight, Py_ssize_t n, const int* positions,
+    const float* label_weight, Py_ssize_t n_labels, float row_weight,
 ) noexcept nogil:
-    """Gradient in z, the row's loss returned; its labels are positions[first:last]."""
+    """Gradient in z, the row's loss returned."""
     cdef:
         Py_ssize_t j, y
         double loss = 0.0
-    for j in range(first, last):
+    for j in range(n_labels):
         y = positions[j]
         loss -= weight[y] * (z[y] + offset[y])
         if label_weight[j] != 1.0:
             loss += weight[y] * (label_weight[j] - 1.0) * softplus(-z[y] - offset[y])
-    loss += ops.logistic(z, offset, weight, n)
-    for j in range(first, last):
+    loss += ops.logistic(z, offset, weight, row_weight, n)
+    for j in range(n_labels):
         y = positions[j]
-        z[y] = label_weight[j] * (z[y] - weight[y])
-    scale(z, n, row_weight)
+        z[y] = label_weight[j] * (z[y] - row_weight * weight[y])
     return row_weight * loss
 
 
 cdef inline double softplus(double x) noexcept nogil:
     return max(x, 0.0) + log1p(exp(-fabs(x)))
-
-
-cdef inline void scale(float* z, Py_ssize_t n, float factor) noexcept nogil:
-    cdef Py_ssize_t i
-    if factor == 1.0:
-        return
-    for i in range(n):
-        z[i] *= factor

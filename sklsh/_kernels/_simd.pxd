@@ -26,9 +26,11 @@ cdef extern from "row_ops_table.h" nogil:
         ) noexcept nogil
         update_rule rules[3]
         float (*add_max)(float* z, const float* offset, ptrdiff_t n) noexcept nogil
-        float (*softmax)(float* z, const float* offset, ptrdiff_t n) noexcept nogil
+        float (*softmax)(
+            float* z, const float* offset, float factor, ptrdiff_t n
+        ) noexcept nogil
         float (*logistic)(
-            float* z, const float* offset, const float* weight, ptrdiff_t n
+            float* z, const float* offset, const float* weight, float factor, ptrdiff_t n
         ) noexcept nogil
         void (*rotate16)(float* x, const float* sign, ptrdiff_t width) noexcept nogil
         void (*sign_bits16)(const float* x, int* code, int bit) noexcept nogil
@@ -39,6 +41,20 @@ cdef extern from "row_ops_table.h" nogil:
             ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
             const float* a, ptrdiff_t a_row, ptrdiff_t a_k,
             const float* b, ptrdiff_t b_k,
+            float* c, ptrdiff_t c_row, int accumulate
+        ) noexcept nogil
+        void (*add)(float* out, const float* x, ptrdiff_t n) noexcept nogil
+        float (*largest)(const float* x, ptrdiff_t n) noexcept nogil
+        void (*largest_each)(const float* x, float* top, ptrdiff_t n) noexcept nogil
+        int (*round_int8)(
+            const float* x, const float* scale, int scale_step, unsigned int seed, int zero,
+            signed char* code, ptrdiff_t n
+        ) noexcept nogil
+        void (*product_int8)(
+            ptrdiff_t m, ptrdiff_t n, ptrdiff_t groups,
+            const signed char* a, ptrdiff_t a_row, ptrdiff_t a_group,
+            const unsigned char* b, ptrdiff_t b_group,
+            const float* row_scale, const int* row_sum, const float* column_scale,
             float* c, ptrdiff_t c_row, int accumulate
         ) noexcept nogil
 

@@ -6,7 +6,7 @@ cdef extern from "simd.h" nogil:
     int supported_levels(const row_ops** levels) noexcept
 
 
-cdef const row_ops* LEVELS[3]
+cdef const row_ops* LEVELS[4]
 cdef int N_LEVELS = supported_levels(LEVELS)
 
 

@@ -1,8 +1,7 @@
 /* Row primitives, written once as plain loops.
  *
- * simd.h includes this file once per instruction set. Before each inclusion it
- * defines SIMD(name), which appends the instruction set to a function's name, and
- * LANES, the number of floats in one vector register.
+ * level.h includes this file once per instruction set, with SIMD(name), which appends the
+ * instruction set to a function's name, and LANES, the floats in one vector register.
  *
  * Rows are contiguous runs of n floats; nothing is assumed about their alignment.
  */
@@ -175,8 +174,9 @@ static float SIMD(add_max)(float *restrict z, const float *restrict offset, ptrd
     return top[0];
 }
 
-/* z <- softmax(z + offset); returns log sum exp(z + offset) */
-static float SIMD(softmax)(float *restrict z, const float *restrict offset, ptrdiff_t n)
+/* z <- factor * softmax(z + offset); returns log sum exp(z + offset) */
+static float SIMD(softmax)(float *restrict z, const float *restrict offset, float factor,
+                           ptrdiff_t n)
 {
     const float top = SIMD(add_max)(z, offset, n);
     float sum = 0.0f, scale;
@@ -185,16 +185,17 @@ static float SIMD(softmax)(float *restrict z, const float *restrict offset, ptrd
         z[i] = SIMD(exp)(z[i] - top);
         sum += z[i];
     }
-    scale = 1.0f / sum;
+    scale = factor / sum;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < n; i++)
         z[i] *= scale;
     return top + logf(sum);
 }
 
-/* z <- weight * sigmoid(z + offset); returns sum weight * log(1 + exp(z + offset)) */
+/* z <- factor * weight * sigmoid(z + offset);
+ * returns sum weight * log(1 + exp(z + offset)) */
 static float SIMD(logistic)(float *restrict z, const float *restrict offset,
-                            const float *restrict weight, ptrdiff_t n)
+                            const float *restrict weight, float factor, ptrdiff_t n)
 {
     float loss = 0.0f;
 #pragma omp simd reduction(+ : loss)
@@ -202,7 +203,7 @@ static float SIMD(logistic)(float *restrict z, const float *restrict offset,
         const float x = z[i] + offset[i];
         const float tail = SIMD(exp)(x > 0.0f ? -x : x);
         loss += weight[i] * ((x > 0.0f ? x : 0.0f) + SIMD(log1p)(tail));
-        z[i] = weight[i] * (x > 0.0f ? 1.0f : tail) / (1.0f + tail);
+        z[i] = factor * weight[i] * (x > 0.0f ? 1.0f : tail) / (1.0f + tail);
     }
     return loss;
 }

@@ -21,14 +21,25 @@ typedef struct {
     void (*narrow)(const float *x, uint16_t *row, ptrdiff_t n, uint32_t seed);
     update_rule rules[3]; /* sgd, momentum, adam */
     float (*add_max)(float *z, const float *offset, ptrdiff_t n);
-    float (*softmax)(float *z, const float *offset, ptrdiff_t n);
-    float (*logistic)(float *z, const float *offset, const float *weight, ptrdiff_t n);
+    float (*softmax)(float *z, const float *offset, float factor, ptrdiff_t n);
+    float (*logistic)(float *z, const float *offset, const float *weight, float factor,
+                      ptrdiff_t n);
     void (*rotate16)(float *x, const float *sign, ptrdiff_t width);
     void (*sign_bits16)(const float *x, int32_t *code, int bit);
     void (*winners16)(const float *x, const int32_t *rows, ptrdiff_t n, int32_t *slot);
     void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const float *a, ptrdiff_t a_row,
                     ptrdiff_t a_k, const float *b, ptrdiff_t b_k, float *c,
                     ptrdiff_t c_row, int accumulate);
+    void (*add)(float *out, const float *x, ptrdiff_t n);
+    float (*largest)(const float *x, ptrdiff_t n);
+    void (*largest_each)(const float *x, float *top, ptrdiff_t n);
+    int32_t (*round_int8)(const float *x, const float *scale, int scale_step, uint32_t seed,
+                          int zero, int8_t *code, ptrdiff_t n);
+    void (*product_int8)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t groups, const int8_t *a,
+                         ptrdiff_t a_row, ptrdiff_t a_group, const uint8_t *b,
+                         ptrdiff_t b_group, const float *row_scale, const int32_t *row_sum,
+                         const float *column_scale, float *c, ptrdiff_t c_row,
+                         int accumulate);
 } row_ops;
 
 /* Ask for the bytes at `row` ahead of their use, to be held in L2: L1 can wait for too few

@@ -1,7 +1,7 @@
 /* One table of row primitives per instruction set, and the choice among them.
  *
- * Each level compiles the same loops (row_ops.h, product.h) inside a target region,
- * so a wheel built for the baseline runs the widest vectors the CPU has.
+ * Each level compiles the same loops (level.h) inside a target region, so a wheel built
+ * for the baseline runs the widest vectors the CPU has.
  */
 #ifndef SKLSH_SIMD_H
 #define SKLSH_SIMD_H
@@ -11,22 +11,11 @@
 
 #include "row_ops_table.h"
 
-#define ROW_OPS_TABLE(label)                                                          \
-    static const row_ops SIMD(ops) = {                                                \
-        label, SIMD(dot), SIMD(sum_rows), SIMD(dot_bf16), SIMD(sum_rows_bf16),             \
-        SIMD(widen), SIMD(narrow), {SIMD(sgd), SIMD(momentum), SIMD(adam)},        \
-        SIMD(add_max), SIMD(softmax), SIMD(logistic), SIMD(rotate16),                 \
-        SIMD(sign_bits16), SIMD(winners16), SIMD(product)};
-
 #define SIMD(name) name##_baseline
+#define LEVEL "baseline"
 #define LANES 4
 #define TILE_VECTORS 2
-#include "row_ops.h"
-#include "product.h"
-ROW_OPS_TABLE("baseline")
-#undef SIMD
-#undef LANES
-#undef TILE_VECTORS
+#include "level.h"
 
 #if defined(__x86_64__)
 #define SKLSH_X86 1
@@ -38,14 +27,10 @@ ROW_OPS_TABLE("baseline")
 #pragma GCC target("avx2,fma")
 #endif
 #define SIMD(name) name##_avx2
+#define LEVEL "avx2"
 #define LANES 8
 #define TILE_VECTORS 2
-#include "row_ops.h"
-#include "product.h"
-ROW_OPS_TABLE("avx2")
-#undef SIMD
-#undef LANES
-#undef TILE_VECTORS
+#include "level.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #pragma clang attribute push(                                                          \
@@ -56,14 +41,28 @@ ROW_OPS_TABLE("avx2")
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
 #endif
 #define SIMD(name) name##_avx512
+#define LEVEL "avx512"
 #define LANES 16
 #define TILE_VECTORS 4
-#include "row_ops.h"
-#include "product.h"
-ROW_OPS_TABLE("avx512")
-#undef SIMD
-#undef LANES
-#undef TILE_VECTORS
+#include "level.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push(                                                                  \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma"))),         \
+    apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target(                                                                            \
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,prefer-vector-width=512")
+#endif
+#define SIMD(name) name##_vnni
+#define LEVEL "avx512_vnni"
+#define LANES 16
+#define TILE_VECTORS 4
+/* The compiler's intrinsic makes gcc 12 spill the accumulators: a fourth of the speed. */
+#define DOT4(sum, b, a) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(b), "v"(a))
+#include "level.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #else
@@ -81,8 +80,11 @@ static inline int supported_levels(const row_ops **levels)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
         levels[n++] = &ops_avx2;
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
             levels[n++] = &ops_avx512;
+            if (__builtin_cpu_supports("avx512vnni"))
+                levels[n++] = &ops_vnni;
+        }
     }
 #endif
     return n;

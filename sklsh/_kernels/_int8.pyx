@@ -1,0 +1,311 @@
+"""The output layer's part of a training step, with its three products in 8-bit integers.
+
+A float is a code in [-127, 127] times a scale. What the logits are made of is rounded to
+the nearest code; what gradients are made of is rounded up or down at random, right on
+average, so that they stay unbiased. Sums of codes are exact in any order. A scale belongs
+to what a sum does not run over:
+
+    logits   = hidden rows'         a scale for each row of the batch, and for each class
+    d_hidden = d_logits rows        a scale for each row of the batch, and for each unit
+    d_rows   = d_logits' hidden     the rows' scales go into hidden, which has one for each unit
+
+The CPU's instruction wants right operands unsigned: rows are stored with ZERO on top, and
+the sums of the left operand's codes take that out again. Activations are not negative.
+
+Integer products of quantized networks are those of arXiv:1712.05877, unbiased rounding in
+training of arXiv:1502.02551.
+"""
+
+from cython.parallel import parallel, prange, threadid
+from libc.string cimport memset
+
+from sklsh._kernels._losses cimport logistic_row, softmax_row
+from sklsh._kernels._random cimport mix
+from sklsh._kernels._simd cimport ops
+
+ctypedef signed char int8
+ctypedef unsigned char uint8
+ctypedef unsigned int uint32
+ctypedef unsigned long long uint64
+
+cdef enum:
+    BLOCK = 32         # rows of the batch whose logits a thread holds at a time, in L2
+    CHUNK = 48         # classes whose gradients a thread makes at a time
+    STRIPE = 32        # columns whose largest values a thread looks for at a time
+    TERMS = 65536      # of a sum of products that 32 bits can hold: 127 * 255 each
+    ZERO = 128         # the code of zero in right operands
+
+cdef float CODES = 126.99  # the largest code, with room for the dither of random rounding
+
+
+cdef struct Codes:
+    int8* hidden         # (n_batch, width)
+    float* hidden_scale  # (n_batch,)
+    int* hidden_sum      # (n_batch,): ZERO times the sum of each row's codes
+    uint8* by_class      # (width / 4, n_wide, 4): codes of the rows, for the logits
+    float* class_scale   # (n_wide,)
+    uint8* by_unit       # (n_wide / 4, width, 4): codes of the rows, for d_hidden
+    float* unit_scale    # (width,)
+    int8* delta          # (m_wide / 4, n_wide, 4): codes of d_logits, for d_rows
+    float* delta_scale   # (m_wide,)
+    uint8* scaled        # (m_wide / 4, width, 4): codes of delta_scale times hidden, no ZERO
+    float* scaled_scale  # (width,)
+    float* factor        # (width,): from floats to codes
+    float* class_sum     # (m_wide / BLOCK, n_wide): sums of d_logits over a block's rows
+    float* logits        # (n_threads, BLOCK, n_wide)
+    int8* block          # (n_threads, BLOCK, n_wide): codes of d_logits, for d_hidden
+    float* scales        # (n_threads, width)
+    int8* buffer         # (n_threads, 4 * width)
+
+
+cdef inline Py_ssize_t rounded(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
+    return (n + unit - 1) // unit * unit
+
+
+cdef inline char* take(char** free, Py_ssize_t n_bytes) noexcept nogil:
+    """The next n_bytes, in whole cache lines."""
+    cdef char* taken = free[0]
+    free[0] += rounded(n_bytes, 64)
+    return taken
+
+
+cdef Py_ssize_t lay_out(
+    Codes* codes, char* buffer, Py_ssize_t m, Py_ssize_t n, Py_ssize_t width, int n_threads
+) noexcept nogil:
+    """Point into the buffer; returns how many bytes it needs."""
+    cdef:
+        char* free = buffer
+        Py_ssize_t n_wide = rounded(n, 16), m_wide = rounded(m, BLOCK)
+    codes.hidden = <int8*> take(&free, m * width)
+    codes.hidden_scale = <float*> take(&free, 4 * m)
+    codes.hidden_sum = <int*> take(&free, 4 * m)
+    codes.by_class = <uint8*> take(&free, width * n_wide)
+    codes.class_scale = <float*> take(&free, 4 * n_wide)
+    codes.by_unit = <uint8*> take(&free, n_wide * width)
+    codes.unit_scale = <float*> take(&free, 4 * width)
+    codes.delta = <int8*> take(&free, m_wide * n_wide)
+    codes.delta_scale = <float*> take(&free, 4 * m_wide)
+    codes.scaled = <uint8*> take(&free, m_wide * width)
+    codes.scaled_scale = <float*> take(&free, 4 * width)
+    codes.factor = <float*> take(&free, 4 * width)
+    codes.class_sum = <float*> take(&free, m_wide // BLOCK * 4 * n_wide)
+    codes.logits = <float*> take(&free, 4 * n_threads * BLOCK * n_wide)
+    codes.block = <int8*> take(&free, n_threads * BLOCK * n_wide)
+    codes.scales = <float*> take(&free, n_threads * 4 * width)
+    codes.buffer = <int8*> take(&free, n_threads * 4 * width)
+    return free - buffer
+
+
+def scratch_bytes(Py_ssize_t n_batch, Py_ssize_t n, Py_ssize_t width, int n_threads):
+    """Bytes of scratch that `step` needs."""
+    cdef Codes codes
+    return lay_out(&codes, NULL, n_batch, n, width, n_threads)
+
+
+cdef inline float to_codes(float largest, float* scale) noexcept nogil:
+    """Factor from floats of at most this size to codes; `scale` leads back."""
+    scale[0] = largest / CODES
+    return CODES / largest if largest > 0 else 0
+
+
+cdef inline uint32 nonzero(uint64 x) noexcept nogil:
+    """A seed of random rounding."""
+    return <uint32> mix(x) | 1
+
+
+cdef void code_hidden(
+    const float* row, Py_ssize_t width, Py_ssize_t i, Codes* codes
+) noexcept nogil:
+    """A row of activations, to the nearest."""
+    cdef float factor = to_codes(ops.largest(row, width), &codes.hidden_scale[i])
+    codes.hidden_sum[i] = ZERO * ops.round_int8(row, &factor, 0, 0, 0, codes.hidden + i * width,
+                                                width)
+
+
+cdef void code_class(
+    const float* row, Py_ssize_t width, Py_ssize_t c, Py_ssize_t n_wide, int8* buffer, Codes* codes
+) noexcept nogil:
+    """A class's row for the logits, to the nearest, four columns together; NULL is all zeros."""
+    cdef:
+        Py_ssize_t g
+        float factor = 0.0
+        uint32* out = <uint32*> codes.by_class + c
+    codes.class_scale[c] = 0.0
+    if row != NULL:
+        factor = to_codes(ops.largest(row, width), &codes.class_scale[c])
+        ops.round_int8(row, &factor, 0, 0, ZERO, buffer, width)
+    for g in range(width // 4):
+        out[g * n_wide] = (<uint32*> buffer)[g]
+
+
+cdef void weave(const int8* four, Py_ssize_t stride, Py_ssize_t n, uint32* out) noexcept nogil:
+    """out[i] = the i'th codes of four rows, side by side."""
+    cdef:
+        const uint8* row = <const uint8*> four
+        Py_ssize_t i
+    for i in range(n):
+        out[i] = (<uint32> row[i] | <uint32> row[i + stride] << 8
+                  | <uint32> row[i + 2 * stride] << 16 | <uint32> row[i + 3 * stride] << 24)
+
+
+cdef void code_four(
+    const float* x, Py_ssize_t width, int n_rows, const float* row_scale, const float* factor,
+    int zero, uint64 seed, float* scales, int8* buffer, uint8* out
+) noexcept nogil:
+    """Up to four rows at random, woven. NULL stands for row scales of one."""
+    cdef Py_ssize_t r, k
+    memset(buffer, zero, 4 * width)
+    for r in range(n_rows):
+        for k in range(width):
+            scales[k] = factor[k] * (row_scale[r] if row_scale != NULL else 1)
+        ops.round_int8(x + r * width, scales, 1, nonzero(seed + r), zero, buffer + r * width, width)
+    weave(buffer, width, width, <uint32*> out)
+
+
+cdef void code_scales(
+    const float* x, Py_ssize_t n, Py_ssize_t width, const float* row_scale, Py_ssize_t first,
+    Py_ssize_t n_columns, float* scale, float* factor
+) noexcept nogil:
+    """Scales of columns from `first`, over n rows times their own scale (NULL: one)."""
+    cdef:
+        Py_ssize_t i, k
+        float scaled[STRIPE]
+    memset(factor + first, 0, n_columns * sizeof(float))
+    for i in range(n):
+        if row_scale == NULL:
+            ops.largest_each(x + i * width + first, factor + first, n_columns)
+        else:
+            for k in range(n_columns):
+                scaled[k] = row_scale[i] * x[i * width + first + k]
+            ops.largest_each(scaled, factor + first, n_columns)
+    for k in range(first, first + n_columns):
+        factor[k] = to_codes(factor[k], &scale[k])
+
+
+cdef void gradients(
+    Codes* codes, Py_ssize_t first, Py_ssize_t n_rows, Py_ssize_t n, Py_ssize_t width,
+    const float* offset, const float* weight, const int* indptr, const int* positions,
+    const float* label_weight, const float* row_weight, uint64 seed, float* logits, int8* block,
+    float* d_hidden, double* loss, double* log_partition,
+) noexcept nogil:
+    """A block of rows: logits, loss, d_logits and their codes, d_hidden."""
+    cdef:
+        Py_ssize_t n_wide = rounded(n, 16), i, r, part, t, terms
+        float factor[BLOCK]
+        int sums[BLOCK]
+        float* z
+        float* class_sum = codes.class_sum + first // BLOCK * n_wide
+    ops.product_int8(n_rows, n_wide, width // 4, codes.hidden + first * width, width, 4,
+                     codes.by_class, 4 * n_wide, codes.hidden_scale + first,
+                     codes.hidden_sum + first, codes.class_scale, logits, n_wide, 0)
+    memset(class_sum, 0, n_wide * sizeof(float))
+    for r in range(n_rows):
+        i = first + r
+        z = logits + r * n_wide
+        if weight == NULL:
+            loss[i] = softmax_row(z, offset, n, positions + indptr[i], label_weight + indptr[i],
+                                  indptr[i + 1] - indptr[i], row_weight[i], &log_partition[i])
+        else:
+            loss[i] = logistic_row(z, offset, weight, n, positions + indptr[i],
+                                   label_weight + indptr[i], indptr[i + 1] - indptr[i],
+                                   row_weight[i])
+        ops.add(class_sum, z, n)
+        factor[r] = to_codes(ops.largest(z, n), &codes.delta_scale[i])
+    for part in range((n_wide + TERMS - 1) // TERMS):
+        t = part * TERMS
+        terms = min(n_wide - t, TERMS)
+        for r in range(n_rows):
+            sums[r] = ZERO * ops.round_int8(logits + r * n_wide + t, &factor[r], 0,
+                                            nonzero(mix(seed + first + r) + t), 0,
+                                            block + r * n_wide + t, terms)
+        ops.product_int8(n_rows, width, terms // 4, block + t, n_wide, 4, codes.by_unit + t * width,
+                         4 * width, codes.delta_scale + first, sums, codes.unit_scale,
+                         d_hidden + first * width, width, t > 0)
+    memset(block + n_rows * n_wide, 0, (BLOCK - n_rows) * n_wide)
+    for r in range(0, BLOCK, 4):
+        weave(block + r * n_wide, n_wide, n_wide,
+              <uint32*> (codes.delta + (first + r) * n_wide))
+
+
+def step(
+    const float[:, ::1] hidden,  # IN (n_batch, width), not negative
+    const float[:, ::1] rows,    # IN (>= n, width): of the n candidates
+    const float[::1] offset,     # IN (n,)
+    const float[::1] weight,     # IN (n,) for the logistic loss, (0,) for the softmax
+    const int[::1] indptr,       # IN (n_batch + 1,)
+    const int[::1] positions,    # IN (n_labels,)
+    const float[::1] label_weight,  # IN (n_labels,)
+    const float[::1] row_weight,  # IN (n_batch,)
+    unsigned long long seed,     # of the rounding, new in each step
+    char[::1] scratch,           # SCRATCH (scratch_bytes(...),), on a cache line
+    float[:, ::1] d_hidden,      # OUT (n_batch, width)
+    float[:, ::1] d_rows,        # OUT (>= n, width)
+    float[::1] d_offset,         # OUT (n,)
+    double[::1] loss,            # OUT (n_batch,)
+    double[::1] log_partition,   # OUT (n_batch,), of the softmax
+    int n_threads,
+):
+    """Losses over candidates that a batch shares, and the gradients of what they come from.
+
+    What stands for what is told in `_losses`. The logits of a block of rows live in cache
+    from the first product to the second, and are not kept.
+
+    O(n_batch n width).
+    """
+    cdef:
+        Py_ssize_t m = hidden.shape[0], width = hidden.shape[1], n = offset.shape[0]
+        Py_ssize_t n_wide = rounded(n, 16), m_wide = rounded(m, BLOCK)
+        Py_ssize_t n_blocks = m_wide // BLOCK, i, c, g, stripe, block, chunk
+        Codes codes
+        const float* weights = &weight[0] if weight.shape[0] else NULL
+    if width > TERMS:
+        raise ValueError(f"width must be at most {TERMS} for products in int8; got {width}.")
+    if lay_out(&codes, &scratch[0], m, n, width, n_threads) > scratch.shape[0]:
+        raise ValueError("scratch is smaller than scratch_bytes says.")
+    with nogil, parallel(num_threads=n_threads):
+        for i in prange(m, schedule="static"):
+            code_hidden(&hidden[i, 0], width, i, &codes)
+        for c in prange(n_wide, schedule="static"):
+            code_class(&rows[c, 0] if c < n else NULL, width, c, n_wide,
+                       codes.buffer + threadid() * 4 * width, &codes)
+        for stripe in prange((width + STRIPE - 1) // STRIPE, schedule="static"):
+            code_scales(&rows[0, 0], n, width, NULL, stripe * STRIPE,
+                        min(width - stripe * STRIPE, STRIPE), codes.unit_scale, codes.factor)
+        for g in prange(n_wide // 4, schedule="static"):
+            code_four(&rows[0, 0] + 4 * g * width, width, <int> min(max(n - 4 * g, 0), 4), NULL,
+                      codes.factor, ZERO, mix(seed) + 4 * g, codes.scales + threadid() * width,
+                      codes.buffer + threadid() * 4 * width, codes.by_unit + 4 * g * width)
+        for block in prange(n_blocks, schedule="dynamic"):
+            gradients(&codes, block * BLOCK, min(m - block * BLOCK, BLOCK), n, width, &offset[0],
+                      weights, &indptr[0], &positions[0], &label_weight[0], &row_weight[0],
+                      mix(seed + 1), codes.logits + threadid() * BLOCK * n_wide,
+                      codes.block + threadid() * BLOCK * n_wide, &d_hidden[0, 0], &loss[0],
+                      &log_partition[0])
+        for stripe in prange((width + STRIPE - 1) // STRIPE, schedule="static"):
+            code_scales(&hidden[0, 0], m, width, codes.delta_scale, stripe * STRIPE,
+                        min(width - stripe * STRIPE, STRIPE), codes.scaled_scale, codes.factor)
+        for g in prange(m_wide // 4, schedule="static"):
+            code_four(&hidden[0, 0] + 4 * g * width, width, <int> min(max(m - 4 * g, 0), 4),
+                      codes.delta_scale + 4 * g, codes.factor, 0, mix(seed + 2) + 4 * g,
+                      codes.scales + threadid() * width, codes.buffer + threadid() * 4 * width,
+                      codes.scaled + 4 * g * width)
+        for chunk in prange((n + CHUNK - 1) // CHUNK, schedule="dynamic"):
+            class_gradients(&codes, chunk * CHUNK, min(n - chunk * CHUNK, CHUNK), n_wide, m_wide,
+                            width, &d_rows[0, 0], &d_offset[0])
+
+
+cdef void class_gradients(
+    Codes* codes, Py_ssize_t first, Py_ssize_t n_classes, Py_ssize_t n_wide, Py_ssize_t m_wide,
+    Py_ssize_t width, float* d_rows, float* d_offset
+) noexcept nogil:
+    """A chunk of classes: sums over the batch of d_logits times hidden, and of d_logits."""
+    cdef Py_ssize_t part, t, block
+    for part in range((m_wide + TERMS - 1) // TERMS):
+        t = part * TERMS
+        ops.product_int8(n_classes, width, min(m_wide - t, TERMS) // 4,
+                         codes.delta + t * n_wide + 4 * first, 4, 4 * n_wide,
+                         codes.scaled + t * width, 4 * width, NULL, NULL, codes.scaled_scale,
+                         d_rows + first * width, width, t > 0)
+    memset(d_offset + first, 0, n_classes * sizeof(float))
+    for block in range(m_wide // BLOCK):
+        ops.add(d_offset + first, codes.class_sum + block * n_wide + first, n_classes)
