@@ -2,6 +2,7 @@
 # make test   the tests, without the slow ones
 # make fuzz   damaged files into the readers of data, for FUZZ_SECONDS, ten minutes if not set
 # make sanitize   the kernels' tests under AddressSanitizer and UBSan
+# make profile   where the time of a training step goes, part by part, each against its bound
 # All set themselves up in .venv from Python 3.11 or later and a C compiler.
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ KERNELS := $(wildcard sklsh/_kernels/*.pyx sklsh/_kernels/*.pxd sklsh/_kernels/*
 export SCIKIT_LEARN_DATA ?= $(abspath $(VENV))/data
 
 .NOTPARALLEL:
-.PHONY: demo test test-all fuzz sanitize lint clean
+.PHONY: demo test test-all fuzz sanitize profile lint clean
 
 demo: $(VENV)/demo
 	$(BIN)/python docs/examples/plot_python_calls.py
@@ -38,6 +39,9 @@ sanitize: $(VENV)/test
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(VENV)/sanitized/lib \
 		$(BIN)/pytest -q $(KERNEL_TESTS)
+
+profile: $(VENV)/test
+	$(BIN)/python benchmarks/profile_step.py
 
 lint: export PATH := $(abspath $(BIN)):$(PATH)
 lint: $(VENV)/lint

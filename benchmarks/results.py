@@ -62,17 +62,35 @@ def source(run):
 
 def width_table(run):
     """Cost of a training row beside PyTorch's, means over the seeds."""
-    rows = [f"{run['data']}; {run['setting']}.", ""]
-    rows += ["| | CPU µs per row | PyTorch / this | P@1 after one epoch |", "|---|---|---|---|"]
-    names = dict.fromkeys(r["system"] for r in run["results"])
-    for name in names:
-        mine = [r for r in run["results"] if r["system"] == name]
-        cpu, ratio, p1 = (
-            np.mean([r[key] for r in mine]) for key in ("cpu_us_per_row", "torch_over_this", "P@1")
-        )
-        spread = np.ptp([r["P@1"] for r in mine])
-        rows.append(f"| {name} | {cpu:.0f} | {ratio:.1f} | {p1:.3f} (spread {spread:.3f}) |")
-    return [*rows, "", source(run)]
+    lines = [
+        f"{run['data']}; {run['setting']}.",
+        "",
+        "| labels | | CPU µs per row | PyTorch / this | PyTorch full / this | of the bound "
+        "| P@1 after one epoch | peak memory / model |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    forms = {
+        "CPU us": short, "x PyTorch": short, "x full": short, "of bound": "{:.0%}".format,
+        "P@1": "{:.3f}".format, "/ model": "{:.2f}".format,
+    }  # fmt: skip
+    for key in dict.fromkeys((r["classes"], r["system"]) for r in run["results"]):
+        mine = [r for r in run["results"] if (r["classes"], r["system"]) == key]
+        cells = [f"{key[0]:,}", key[1]]
+        for name, form in forms.items():
+            cells.append(form(mean(mine, name)) if name in mine[0] else "")
+        if len(mine) > 1 and "P@1" in mine[0]:
+            cells[-2] += f" (spread {np.ptp([r['P@1'] for r in mine]):.3f})"
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "", f"{source(run)} {bounds(run['measured'])}"]
+
+
+def bounds(machine):
+    """What the machine was measured to do, in a sentence."""
+    rates = ", ".join(f"{rate:,.0f} ({name})" for name, rate in machine["operations"].items())
+    return (
+        f"The bound is that of one core: {rates} billion operations per second, random rows "
+        f"read at {machine['read']:.1f} and updated at {machine['rewrite']:.1f} GB per second."
+    )
 
 
 def xmc_tables(runs):
@@ -104,9 +122,13 @@ def xmc_line(rows):
     spread = f" ({np.ptp([r['P@1'] for r in rows]):.1f})" if len(rows) > 1 else ""
     cells = [title, f"{mean(rows, 'P@1'):.1f}{spread}"]
     cells += [f"{mean(rows, key):.1f}" for key in ("P@3", "P@5", "PSP@1", "PSP@5")]
-    for cost in (mean(rows, key) for key in COSTS):
-        cells.append(f"{cost:.2g}" if cost < 10 else f"{cost:,.0f}")
+    cells += [short(mean(rows, key)) for key in COSTS]
     return f"| {' | '.join(cells)} |"
+
+
+def short(value):
+    """Two digits, or all of a whole number."""
+    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
 
 
 def mean(rows, key):

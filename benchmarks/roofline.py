@@ -167,7 +167,7 @@ def operation_rate(functions, precision):
     function = getattr(functions, f"multiply_add_{precision}")
     function.restype = ctypes.c_double
     function.argtypes = [ctypes.c_ssize_t]
-    n_rounds = 1_000_000
+    n_rounds = 5_000_000
     return max(function(n_rounds) / cpu_seconds(function, n_rounds) for _ in range(REPEATS)) / 1e9
 
 

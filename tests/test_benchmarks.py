@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,15 @@ def module(monkeypatch):
     before = set(sys.modules)
     yield importlib.import_module
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in {"xmc", "results", "convert_xmc", "systems"}:
+        if name.split(".")[0] in {
+            "xmc",
+            "results",
+            "convert_xmc",
+            "systems",
+            "turns",
+            "roofline",
+            "profile_step",
+        }:
             del sys.modules[name]
 
 
@@ -237,7 +246,99 @@ def test_training_out_of_core_at_a_small_size():
 
 
 @pytest.mark.slow
-def test_width_at_a_small_size():
+def test_width_at_a_small_size(module, tmp_path):
     pytest.importorskip("torch")
-    out = run_script("width.py", "--rows", "2000", "--features", "3000", "--classes", "2500")
-    assert all(system in out for system in ("PyTorch, uniform", "sklsh, uniform", "sklsh, lsh"))
+    kept = tmp_path / "kept.json"
+    size = ["--rows", "2000", "--features", "3000", "--classes", "2500"]
+    out = run_script("width.py", *size, "--stretch", "2", "--json", str(kept))
+    run = json.loads(kept.read_text())
+    names = ["pytorch", "pytorch-full", "uniform", "lsh", "full"]
+    assert [r["name"] for r in run["results"]] == names
+    for r in run["results"]:
+        assert r["system"] in out and r["CPU us"] > 0
+        assert ("P@1" in r) == ("peak MB" in r) == ("full" not in r["name"])
+        assert ("of bound" in r) == ("pytorch" not in r["name"])
+    assert run["results"][0]["x PyTorch"] == 1
+    assert len(module("results").width_table(run)) == 4 + len(names) + 2
+
+
+@pytest.mark.slow
+def test_threads_take_turns_with_one():
+    size = ["--rows", "1000", "--features", "3000", "--classes", "2500", "--systems", "uniform"]
+    out = run_script("width.py", *size, "--stretch", "1", "--threads", "2")
+    assert "speed-up" in out and "sklsh, uniform, 2 threads" in out
+
+
+@pytest.mark.slow
+def test_profile_at_a_small_size(tmp_path):
+    kept = tmp_path / "kept.json"
+    size = ["--rows", "2000", "--features", "3000", "--classes", "2500"]
+    out = run_script("profile_step.py", *size, "--json", str(kept))
+    assert "sklsh, uniform" in out and "sklsh, lsh" in out
+    for parts in json.loads(kept.read_text())["results"].values():
+        whole = parts.pop("all")
+        assert sum(part["us"] for part in parts.values()) == pytest.approx(whole["us"])
+        assert sum(part["bound"] for part in parts.values()) == pytest.approx(whole["bound"])
+        assert all(part["us"] > 0 for part in parts.values())
+    assert "rank hits" in parts  # the last is lsh
+
+
+def test_a_timer_gives_inner_functions_their_own_time(module, monkeypatch):
+    profile = module("profile_step")
+    clock = iter(range(100))
+    monkeypatch.setattr(profile.time, "thread_time", lambda: next(clock))
+    before = statistics.fmean, statistics.fsum  # the first calls the second
+    timer = profile.Timer()
+    with timer.timing({"outer": (["statistics.fmean"], []), "inner": (["statistics.fsum"], [])}):
+        assert statistics.fmean([1.0, 2.0]) == 1.5
+    assert timer.seconds == {"outer": 2, "inner": 1}
+    with pytest.raises(AttributeError, match="renamed"):
+        with timer.timing({"outer": (["statistics.fmean", "statistics.renamed"], [])}):
+            pass
+    assert (statistics.fmean, statistics.fsum) == before
+
+
+def test_turns_are_stretches_of_whole_batches(module):
+    turns = module("turns")
+    log = []
+
+    def train(name, n):
+        def steps(pause):
+            for i in range(n):
+                pause()
+                log.append(f"{name}{i}")
+
+        return steps
+
+    a = turns.Turn(train("a", 5), 47, 10, 2)
+    b = turns.Turn(train("b", 2), 20, 10, 1)
+    for turn in (a, b, a, b, a):
+        turn.go_on()
+    assert log == "a0 a1 b0 a2 a3 b1 a4".split()
+    assert [rows for rows, _, _ in a.stretches] == [20, 20, 7]
+    assert [rows for rows, _, _ in b.stretches] == [10, 10]
+    assert a.ended and b.ended
+
+    def fails(pause):
+        pause()
+        raise OSError("disk")
+
+    failing = turns.Turn(fails, 10, 10, 1)
+    with pytest.raises(OSError, match="disk"):
+        failing.go_on()
+    with pytest.raises(RuntimeError, match="without a batch"):
+        turns.Turn(lambda pause: None, 10, 10, 1)
+
+
+def test_bound_of_a_step(module):
+    roofline = module("roofline")
+    machine = roofline.Machine({"float32": 100, "int8": 400}, read=10, rewrite=20)
+    step = roofline.Step(rows=100, entries=1000, features=500, candidates=50, width=16)
+    bounds = step.bounds(machine)
+    assert bounds["logits"] == pytest.approx(2 * 100 * 50 * 16 / 100e9 * 1e6 / 100)
+    assert bounds["gather"] == pytest.approx(50 * 16 * 4 / 10e9 * 1e6 / 100)
+    assert bounds["output update"] == pytest.approx(50 * 16 * 12 * 2 / 20e9 * 1e6 / 100)
+    assert bounds["embedding update"] == pytest.approx(10 * bounds["output update"])
+    narrow = dataclasses.replace(step, precision="int8").bounds(machine)
+    assert narrow["logits"] == pytest.approx(bounds["logits"] / 4)
+    assert narrow["softmax"] == bounds["softmax"]

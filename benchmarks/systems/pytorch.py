@@ -15,44 +15,27 @@ WIDTH = 256
 RATE = 0.01
 
 
-class Model:
+class Network:
     """Embedding sum, ReLU, softmax.
 
     Parameters
     ----------
+    n_features, n_labels, width : int
+        Sizes of input, output and hidden layer.
+
     n_negatives : int or None
         Uniform draws of a step; None for the whole softmax.
     """
 
-    def __init__(self, *, seed, folder, epochs, n_negatives=None):
+    def __init__(self, n_features, n_labels, width, *, seed, n_negatives=None):
         torch.set_num_threads(1)
-        torch.set_num_interop_threads(1)
         torch.manual_seed(seed)
         self.random = np.random.default_rng(seed)
-        self.folder, self.epochs, self.n_negatives = folder, epochs, n_negatives
-
-    def fit_input(self, X, Y):
-        """CSR; batches become tensors as they come."""
-        return X, Y
-
-    def fit(self, X, Y):
-        """Train."""
-        self._create(X.shape[1], Y.shape[1])
-        n = X.shape[0]
-        size = batch_size(n)
-        starts = range(0, n, size)
-        n_steps = self.epochs * len(starts)
-        for epoch in range(self.epochs):
-            order = self.random.permutation(n)
-            for i, first in enumerate(starts, epoch * len(starts)):
-                rows = order[first : first + size]
-                self._step(X[rows], Y[rows], RATE * (1 - i / n_steps))
-
-    def _create(self, n_features, n_labels):
-        sampled = self.n_negatives is not None
-        self.embedding = torch.nn.EmbeddingBag(n_features, WIDTH, mode="sum", sparse=True)
-        self.hidden_bias = torch.nn.Parameter(torch.zeros(WIDTH))
-        self.output = torch.nn.Embedding(n_labels, WIDTH, sparse=sampled)
+        self.n_negatives = n_negatives
+        sampled = n_negatives is not None
+        self.embedding = torch.nn.EmbeddingBag(n_features, width, mode="sum", sparse=True)
+        self.hidden_bias = torch.nn.Parameter(torch.zeros(width))
+        self.output = torch.nn.Embedding(n_labels, width, sparse=sampled)
         self.output_bias = torch.nn.Embedding(n_labels, 1, sparse=sampled)
         torch.nn.init.normal_(self.embedding.weight, std=0.05)
         torch.nn.init.zeros_(self.output.weight)
@@ -61,6 +44,22 @@ class Model:
         sparse = [self.embedding.weight, *(output if sampled else [])]
         dense = [self.hidden_bias, *([] if sampled else output)]
         self.optimizers = [torch.optim.SparseAdam(sparse), torch.optim.Adam(dense, fused=True)]
+
+    def train(self, X, Y, *, epochs, size, rate, before_step=None):
+        """Steps on batches of `size` rows, the rate falling to 0.
+
+        `before_step()` is called before each batch is taken.
+        """
+        n = X.shape[0]
+        starts = range(0, n, size)
+        n_steps = epochs * len(starts)
+        for epoch in range(epochs):
+            order = self.random.permutation(n)
+            for i, first in enumerate(starts, epoch * len(starts)):
+                if before_step is not None:
+                    before_step()
+                rows = order[first : first + size]
+                self._step(X[rows], Y[rows], rate * (1 - i / n_steps))
 
     def _hidden(self, X):
         indices = torch.from_numpy(X.indices.astype(np.int64))
@@ -93,12 +92,8 @@ class Model:
         logits = hidden @ self.output(ids).T + self.output_bias(ids).T
         return logits, torch.from_numpy(positions)
 
-    def rows(self, X):
-        """CSR."""
-        return X
-
     @torch.no_grad()
-    def predict(self, X, k):
+    def top_k(self, X, k):
         """Exact top k, in blocks of rows."""
         weights, bias = self.output.weight, self.output_bias.weight
         labels = [
@@ -107,8 +102,39 @@ class Model:
         ]
         return torch.cat(labels).numpy()
 
+    @property
+    def layers(self):
+        """Weights and biases."""
+        output = [self.output.weight, self.output_bias.weight]
+        return [self.embedding.weight, self.hidden_bias, *output]
+
+
+class Model:
+    """What the runner trains: `settings` are those of the Network."""
+
+    def __init__(self, *, seed, folder, epochs, **settings):
+        torch.set_num_interop_threads(1)
+        self.folder, self.epochs = folder, epochs
+        self.settings = settings | {"seed": seed}
+
+    def fit_input(self, X, Y):
+        """CSR; batches become tensors as they come."""
+        return X, Y
+
+    def fit(self, X, Y):
+        """Train."""
+        self.network = Network(X.shape[1], Y.shape[1], WIDTH, **self.settings)
+        self.network.train(X, Y, epochs=self.epochs, size=batch_size(X.shape[0]), rate=RATE)
+
+    def rows(self, X):
+        """CSR again."""
+        return X
+
+    def predict(self, X, k):
+        """Exact top k."""
+        return self.network.top_k(X, k)
+
     def save(self):
         """Weights and biases, without the state of the optimizer."""
-        layers = [self.embedding.weight, self.hidden_bias]
-        layers += [self.output.weight, self.output_bias.weight]
-        torch.save([layer.detach() for layer in layers], self.folder / "model.pt")
+        layers = [layer.detach() for layer in self.network.layers]
+        torch.save(layers, self.folder / "model.pt")
