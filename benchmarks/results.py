@@ -84,6 +84,20 @@ def width_table(run):
     return [*lines, "", f"{source(run)} {bounds(run['measured'])}"]
 
 
+def kernels_table(run):
+    """Each kernel beside NumPy and the machine."""
+    lines = [
+        "| kernel | on | µs | billion operations / s | GB / s | of the bound | NumPy / this |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for r in run["results"]:
+        rates = (short(r[key]) if r[key] else "" for key in ("G op/s", "GB/s"))
+        cells = [r["kernel"], r["on"], f"{r['us']:,.0f}", *rates]
+        cells += [f"{r['of bound']:.0%}", short(r["NumPy / this"])]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "", f"{source(run)} {bounds(run['measured'])}"]
+
+
 def bounds(machine):
     """What the machine was measured to do, in a sentence."""
     rates = ", ".join(f"{rate:,.0f} ({name})" for name, rate in machine["operations"].items())
@@ -166,7 +180,10 @@ def out_of_core_table(run):
     ]
 
 
-TABLES = {"width": width_table, "xmc": xmc_block, "out_of_core": out_of_core_table}
+TABLES = {
+    "width": width_table, "kernels": kernels_table, "xmc": xmc_block,
+    "out_of_core": out_of_core_table,
+}  # fmt: skip
 
 
 def readme_with_tables(text):

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from sklsh._auto import rows_per_step
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+OURS = {"systems", *(path.stem for path in BENCHMARKS.glob("*.py"))}  # its modules
 
 
 @pytest.fixture
@@ -25,15 +26,7 @@ def module(monkeypatch):
     before = set(sys.modules)
     yield importlib.import_module
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in {
-            "xmc",
-            "results",
-            "convert_xmc",
-            "systems",
-            "turns",
-            "roofline",
-            "profile_step",
-        }:
+        if name.split(".")[0] in OURS:
             del sys.modules[name]
 
 
@@ -281,6 +274,24 @@ def test_profile_at_a_small_size(tmp_path):
         assert sum(part["bound"] for part in parts.values()) == pytest.approx(whole["bound"])
         assert all(part["us"] > 0 for part in parts.values())
     assert "rank hits" in parts  # the last is lsh
+
+
+def test_every_kernel_does_what_numpy_does(module):
+    kernels, roofline = module("kernels"), module("roofline")
+    machine = roofline.Machine({"float32": 100}, read=10, rewrite=20)
+    sizes = kernels.Sizes(300, 400, batch=20, width=32, candidates=48, hits=5, n_turns=2)
+    results = []
+    for name, make in kernels.KERNELS.items():
+        case = make(sizes, np.random.default_rng(0))
+        results.append(kernels.measure(name, case, machine, repeats=2))
+        assert results[-1]["us"] > 0 and results[-1]["of bound"] >= 0
+        assert kernels.line(results[-1]).startswith(name)
+    run = {"results": results, "measured": dataclasses.asdict(machine), "command": "python"}
+    table = module("results").kernels_table(run | {"machine": {"cpu": "a CPU"}})
+    assert len(table) == 2 + len(results) + 2
+    case.rival = lambda i: case.ours(i) + 1
+    with pytest.raises(AssertionError, match="something else"):
+        kernels.check("top 5", case)
 
 
 def test_a_timer_gives_inner_functions_their_own_time(module, monkeypatch):
