@@ -6,7 +6,8 @@ prints what one core can do. A part of a step does a known number of arithmetic 
 and moves a known number of bytes to and from memory; it takes at least as long as the slower
 of the two. The parts follow one another, so that their times add up to the bound of a step.
 Only what must be done is counted: embedding rows once for all rows of a batch that have the
-feature, output rows once to read and once to update, nothing for what stays in caches.
+feature, output rows once to read and once to update, nothing for what stays in caches and nothing
+for choosing the candidates, so that retrieved ones have the bound of uniform ones.
 """
 
 import ctypes
