@@ -138,16 +138,6 @@ cdef void code_class(
         out[g * n_wide] = (<uint32*> buffer)[g]
 
 
-cdef void weave(const int8* four, Py_ssize_t stride, Py_ssize_t n, uint32* out) noexcept nogil:
-    """out[i] = the i'th codes of four rows, side by side."""
-    cdef:
-        const uint8* row = <const uint8*> four
-        Py_ssize_t i
-    for i in range(n):
-        out[i] = (<uint32> row[i] | <uint32> row[i + stride] << 8
-                  | <uint32> row[i + 2 * stride] << 16 | <uint32> row[i + 3 * stride] << 24)
-
-
 cdef void code_four(
     const float* x, Py_ssize_t width, int n_rows, const float* row_scale, const float* factor,
     int zero, uint64 seed, float* scales, int8* buffer, uint8* out
@@ -159,7 +149,7 @@ cdef void code_four(
         for k in range(width):
             scales[k] = factor[k] * (row_scale[r] if row_scale != NULL else 1)
         ops.round_int8(x + r * width, scales, 1, nonzero(seed + r), zero, buffer + r * width, width)
-    weave(buffer, width, width, <uint32*> out)
+    ops.weave(<uint8*> buffer, width, width, <uint32*> out)
 
 
 cdef void code_scales(
@@ -223,8 +213,8 @@ cdef void gradients(
                          d_hidden + first * width, width, t > 0)
     memset(block + n_rows * n_wide, 0, (BLOCK - n_rows) * n_wide)
     for r in range(0, BLOCK, 4):
-        weave(block + r * n_wide, n_wide, n_wide,
-              <uint32*> (codes.delta + (first + r) * n_wide))
+        ops.weave(<uint8*> block + r * n_wide, n_wide, n_wide,
+                  <uint32*> (codes.delta + (first + r) * n_wide))
 
 
 def step(

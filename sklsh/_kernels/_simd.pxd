@@ -50,6 +50,9 @@ cdef extern from "row_ops_table.h" nogil:
             const float* x, const float* scale, int scale_step, unsigned int seed, int zero,
             signed char* code, ptrdiff_t n
         ) noexcept nogil
+        void (*weave)(
+            const unsigned char* row, ptrdiff_t stride, ptrdiff_t n, unsigned int* out
+        ) noexcept nogil
         void (*product_int8)(
             ptrdiff_t m, ptrdiff_t n, ptrdiff_t groups,
             const signed char* a, ptrdiff_t a_row, ptrdiff_t a_group,

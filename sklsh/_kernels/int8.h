@@ -101,6 +101,18 @@ static int32_t SIMD(round_int8)(const float *x, const float *scale, int scale_st
     return sum;
 }
 
+/* out[i] = row[i] of four rows `stride` apart, side by side */
+static void SIMD(weave)(const uint8_t *restrict row, ptrdiff_t stride, ptrdiff_t n,
+                        uint32_t *restrict out)
+{
+    const uint8_t *restrict row1 = row + stride, *restrict row2 = row + 2 * stride,
+                            *restrict row3 = row + 3 * stride;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = (uint32_t)row[i] | (uint32_t)row1[i] << 8 | (uint32_t)row2[i] << 16 |
+                 (uint32_t)row3[i] << 24;
+}
+
 #ifndef DOT4
 /* sum += b[., 0] a[0] + ... + b[., 3] a[3] */
 #define DOT4(sum, b, a) (sum) = SIMD(dot4)(sum, b, a)
