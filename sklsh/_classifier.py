@@ -251,11 +251,11 @@ class NetworkClassifier(
         )
 
     def _require_memory(self, n_features, sizes, n_rows, n_classes, partial):
-        n_slots = self._make_optimizer().n_slots
-        n_bytes = bytes_needed(n_features, sizes, n_classes, n_slots, self.dtype)
+        optimizer = self._make_optimizer()
+        n_bytes = bytes_needed(n_features, sizes, n_classes, optimizer, self.dtype)
         n_bytes += sampler_bytes(self, n_classes, rows_per_step(self.batch_size, n_rows))
         if self.early_stopping and not partial:  # also the best weights so far
-            n_bytes += bytes_needed(n_features, sizes, n_classes, 0, self.dtype)
+            n_bytes += bytes_needed(n_features, sizes, n_classes, None, self.dtype)
         require_bytes(
             n_bytes,
             f"A network of {n_features:,} features, hidden layers {sizes} and {n_classes:,} "

@@ -16,10 +16,10 @@ from sklearn.utils import gen_batches
 
 from sklsh._batches import Columns, as_batch
 from sklsh._kernels import _products, _rows
-from sklsh._memory import aligned_zeros, padded
+from sklsh._memory import padded
 from sklsh._output import OutputLayer
 from sklsh._storage import STORAGE
-from sklsh.optimizers import Parameter
+from sklsh.optimizers import Parameter, slot_widths
 
 ROWS_AT_ONCE = 4096  # in prediction; enough to keep all threads busy
 EMBEDDING_SCALE = 0.05  # standard deviation; small, so that the data decide the directions
@@ -56,21 +56,20 @@ class Network:
         self, n_features, n_classes, hidden_layer_sizes, *,
         optimizer, random_state, dtype="float32", product_dtype="float32", n_threads=1,
     ):  # fmt: skip
-        n_slots = optimizer.n_slots
         self.sizes = (n_features, *hidden_layer_sizes, n_classes)
         self.optimizer = optimizer
         self.embedding = Parameter.random(
-            n_features, hidden_layer_sizes[0], EMBEDDING_SCALE, random_state, n_slots, dtype
+            n_features, hidden_layer_sizes[0], EMBEDDING_SCALE, random_state, optimizer, dtype
         )
         self.dense = [
-            Parameter.random(n, m, np.sqrt(2 / n), random_state, n_slots, n_rows=padded(n))
+            Parameter.random(n, m, np.sqrt(2 / n), random_state, optimizer, n_rows=padded(n))
             for n, m in zip(hidden_layer_sizes[:-1], hidden_layer_sizes[1:], strict=True)
         ]
         self.biases = [
-            Parameter(aligned_zeros((1, padded(n))), n_slots) for n in hidden_layer_sizes
+            Parameter.zeros((1, padded(n)), optimizer, width=n) for n in hidden_layer_sizes
         ]
         self.output = OutputLayer(
-            n_classes, hidden_layer_sizes[-1], n_slots, dtype,
+            n_classes, hidden_layer_sizes[-1], optimizer, dtype,
             seed=self.embedding.seed + 1, product_dtype=product_dtype,
         )  # fmt: skip
         self._prepare(n_threads)
@@ -233,7 +232,7 @@ class Network:
         """Get ready to train on, after `fit` or from a pickle or read-only memory map."""
         self._prepare(n_threads)
         for parameter in self.parameters:
-            parameter.make_trainable(self.optimizer.n_slots)
+            parameter.make_trainable(self.optimizer)
 
     def __getstate__(self):
         return {k: v for k, v in vars(self).items() if k != "_columns"}
@@ -243,10 +242,18 @@ class Network:
         self._prepare(self.n_threads)
 
 
-def bytes_needed(n_features, hidden_layer_sizes, n_classes, n_slots, dtype="float32"):
-    """Bytes of a network's weights and optimizer state."""
+def bytes_needed(n_features, hidden_layer_sizes, n_classes, optimizer, dtype="float32"):
+    """Bytes of a network's weights and of the state that `optimizer`, if any, keeps."""
     widths = [padded(n) for n in hidden_layer_sizes]
-    n_wide = n_features * widths[0] + n_classes * widths[-1]
-    n_others = sum(n * m for n, m in zip(widths[:-1], widths[1:], strict=True))
-    n_others += sum(widths) + n_classes
-    return n_wide * STORAGE[dtype].itemsize + 4 * n_others + 4 * n_slots * (n_wide + n_others)
+    full = STORAGE["float32"]
+    parameters = [
+        (n_features, widths[0], STORAGE[dtype]),
+        *[(n, m, full) for n, m in zip(widths[:-1], widths[1:], strict=True)],
+        *[(1, n, full) for n in widths],
+        (n_classes, widths[-1], STORAGE[dtype]),
+        (n_classes, 1, full),
+    ]
+    return sum(
+        n * (width * stored.itemsize + 4 * sum(slot_widths(optimizer, width)))
+        for n, width, stored in parameters
+    )

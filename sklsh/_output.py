@@ -9,7 +9,7 @@ import numpy as np
 
 from sklsh._batches import Columns
 from sklsh._kernels import _int8, _losses, _products, _rows, _topk
-from sklsh._memory import Scratch, aligned_zeros, padded
+from sklsh._memory import Scratch, padded
 from sklsh.negatives import RowCandidates
 from sklsh.optimizers import Parameter
 
@@ -25,8 +25,8 @@ class OutputLayer:
     n_classes, width : int
         Rows of the weights, and their width without padding.
 
-    n_slots : int
-        Numbers of state that the optimizer keeps for a weight.
+    optimizer : Optimizer or None, default=None
+        What will move the weights; None keeps no state for it.
 
     dtype : {"float32", "bfloat16"}
         How the weights are stored.
@@ -46,9 +46,12 @@ class OutputLayer:
         Running mean of the softmax's log sum exp.
     """
 
-    def __init__(self, n_classes, width, n_slots, dtype="float32", seed=0, product_dtype="float32"):
-        self.parameter = Parameter.zeros((n_classes, padded(width)), n_slots, dtype, seed)
-        self.bias_parameter = Parameter(aligned_zeros((n_classes, 1)), n_slots)
+    def __init__(
+        self, n_classes, width, optimizer=None, dtype="float32", seed=0, product_dtype="float32"
+    ):
+        shape = n_classes, padded(width)
+        self.parameter = Parameter.zeros(shape, optimizer, dtype, seed, width=width)
+        self.bias_parameter = Parameter.zeros((n_classes, 1), optimizer)
         self.product_dtype = product_dtype
         self.loss = "softmax"
         self.mean_log_partition = 0.0

@@ -9,6 +9,7 @@ Rows without a gradient are neither read nor written: their moments stay as they
 import copy
 import math
 from abc import ABC, abstractmethod
+from functools import partial
 
 import numpy as np
 
@@ -20,42 +21,51 @@ __all__ = ["Adam", "Momentum", "Optimizer", "Parameter", "SGD", "make_optimizer"
 
 
 class Parameter:
-    """Weights, and the optimizer's state for each of them.
+    """Weights, and the optimizer's state for each row of them.
 
     Parameters
     ----------
-    weights : ndarray of shape (n_rows, width), float32 or uint16
+    weights : ndarray of shape (n_rows, n_columns), float32 or uint16
         Used without a copy. uint16 holds the bits of bfloat16, the upper half of a float32.
+
+    optimizer : Optimizer or None, default=None
+        What keeps state for the weights; None keeps none.
 
     seed : int, default=0
         Of the rounding of updates to bfloat16.
 
-    n_slots : int
-        How many numbers of state the optimizer keeps for a weight, 0 to 2.
+    width : int or None, default=None
+        Weights of a row, the padding behind them not counted; None means all columns.
+
+    Attributes
+    ----------
+    slots : tuple of two ndarray of shape (n_rows, n_columns), (n_rows, 1) or (n_rows, 0), float32
+        First and second moment, a number for each weight or for each row, or none.
     """
 
-    def __init__(self, weights, n_slots, seed=0):
+    def __init__(self, weights, optimizer=None, seed=0, *, width=None):
         self.weights = weights
         self.seed = seed
-        width = weights.shape[1]
-        no_slot = np.zeros((0, width), dtype=np.float32)
-        self.slots = tuple(
-            aligned_zeros(weights.shape) if i < n_slots else no_slot for i in range(2)
-        )
+        n_rows, n_columns = weights.shape
+        self.width = width or n_columns
+        self.slots = tuple(aligned_zeros((n_rows, n)) for n in slot_widths(optimizer, n_columns))
 
     @classmethod
-    def zeros(cls, shape, n_slots, dtype="float32", seed=0):
+    def zeros(cls, shape, optimizer=None, dtype="float32", seed=0, *, width=None):
         """Parameter of zeros, stored as `dtype`, "float32" or "bfloat16"."""
-        return cls(aligned_zeros(shape, STORAGE[dtype]), n_slots, seed)
+        return cls(aligned_zeros(shape, STORAGE[dtype]), optimizer, seed, width=width)
 
     @classmethod
-    def random(cls, n_random, width, scale, random_state, n_slots, dtype="float32", *, n_rows=None):
+    def random(
+        cls, n_random, width, scale, random_state, optimizer=None, dtype="float32", *, n_rows=None
+    ):
         """Normal entries of standard deviation `scale` in a matrix padded with zeros.
 
         `n_rows`, the number of rows with padding, is `n_random` if not given.
         """
         seed = random_state.randint(2**31 - 1)
-        parameter = cls.zeros((n_rows or n_random, padded(width)), n_slots, dtype, seed)
+        shape = n_rows or n_random, padded(width)
+        parameter = cls.zeros(shape, optimizer, dtype, seed, width=width)
         generator = np.random.default_rng(seed)
         block = max(1, (1 << 20) // width)  # no second copy of a table that may be huge
         for first in range(0, n_random, block):
@@ -71,19 +81,20 @@ class Parameter:
         """Rows of the weights, or a copy as float32 of those stored as bfloat16."""
         return as_float32(self.weights[rows])
 
-    def make_trainable(self, n_slots):
+    def make_trainable(self, optimizer):
         """Copy what cannot be written in place, such as a read-only memory map.
 
         State that is not there, as in a frozen copy, starts at zero.
         """
-        if any(len(slot) == 0 for slot in self.slots[:n_slots]):
-            self.slots = Parameter(self.weights, n_slots).slots
+        n_columns = self.weights.shape[1]
+        if tuple(slot.shape[1] for slot in self.slots) != slot_widths(optimizer, n_columns):
+            self.slots = Parameter(self.weights, optimizer).slots
         self.weights = writable(self.weights)
         self.slots = tuple(writable(slot) for slot in self.slots)
 
     def frozen(self):
         """Copy of the weights, without state."""
-        return Parameter(aligned_copy(self.weights), n_slots=0, seed=self.seed)
+        return Parameter(aligned_copy(self.weights), seed=self.seed, width=self.width)
 
     @property
     def state_bytes(self):
@@ -94,20 +105,23 @@ class Parameter:
 class Optimizer(ABC):
     """Base of the optimizers: keeps the step count and calls the kernels.
 
-    A subclass names the kernels' update `rule`, how many `n_slots` of state it keeps for
-    a weight, and computes the rule's `hyper` numbers once a step.
+    A subclass names the kernels' update `rule`, says how much state it keeps, and computes
+    the rule's `hyper` numbers.
     """
 
     rule = None
-    n_slots = None
 
     def __init__(self):
         self.t = 0
 
+    @abstractmethod
+    def slot_widths(self, n_columns):
+        """How many numbers each of the two slots holds for a row of `n_columns` weights."""
+
     def begin_step(self, learning_rate):
-        """Count a step and fix its numbers; `learning_rate` is this step's rate."""
+        """Count a step; `learning_rate` is its rate."""
         self.t += 1
-        self._hyper = np.array(self._numbers(learning_rate), dtype=np.float32)
+        self._rate = learning_rate
 
     def step(self, parameter, rows, gradient, n_threads=1):
         """Update the rows `rows`.
@@ -129,9 +143,8 @@ class Optimizer(ABC):
         _check_rows(rows, parameter.weights, "the weights")
         _check_gradient(gradient, len(rows), parameter.weights.shape[1], "gradient")
         _rows.step_rows(
-            self.rule, self._hyper, self.seed_of(parameter), parameter.weights, *parameter.slots,
-            rows, gradient, n_threads,
-        )  # fmt: skip
+            *self._step_of(parameter), rows, gradient, _buffers(parameter, n_threads), n_threads
+        )
 
     def step_embedding(self, parameter, columns, delta, n_threads=1):
         """Update the embedding of each feature of a batch.
@@ -155,17 +168,21 @@ class Optimizer(ABC):
         _check_rows(columns[2], delta, "delta")
         _check_gradient(delta, 0, parameter.weights.shape[1], "delta")
         _rows.step_embedding(
-            self.rule, self._hyper, self.seed_of(parameter), parameter.weights, *parameter.slots,
-            *columns, delta, n_threads,
-        )  # fmt: skip
+            *self._step_of(parameter), *columns, delta, _buffers(parameter, n_threads), n_threads
+        )
+
+    def _step_of(self, parameter):
+        """What a kernel wants to know first: the rule, its numbers, and what it changes."""
+        hyper = np.array(self._numbers(self._rate, parameter.width), dtype=np.float32)
+        return self.rule, hyper, self.seed_of(parameter), parameter.weights, *parameter.slots
 
     def seed_of(self, parameter):
         """Seed of this step's random rounding of a parameter."""
         return (int(parameter.seed) << 32) + self.t
 
     @abstractmethod
-    def _numbers(self, learning_rate):
-        """The rule's hyper numbers for this step."""
+    def _numbers(self, learning_rate, width):
+        """The rule's hyper numbers in this step, for rows of `width` weights."""
 
     def __repr__(self):
         settings = {k: v for k, v in vars(self).items() if k != "t" and k[0] != "_"}
@@ -180,8 +197,8 @@ class SGD(Optimizer):
     --------
     >>> import numpy as np
     >>> from sklsh.optimizers import SGD, Parameter
-    >>> table = Parameter(np.ones((3, 2), dtype=np.float32), SGD.n_slots)
     >>> sgd = SGD()
+    >>> table = Parameter(np.ones((3, 2), dtype=np.float32), sgd)
     >>> sgd.begin_step(learning_rate=0.5)
     >>> rows = np.array([1], dtype=np.int32)
     >>> sgd.step(table, rows, np.ones((1, 2), dtype=np.float32))
@@ -190,9 +207,12 @@ class SGD(Optimizer):
     """
 
     rule = 0
-    n_slots = 0
 
-    def _numbers(self, learning_rate):
+    def slot_widths(self, n_columns):
+        """No state."""
+        return 0, 0
+
+    def _numbers(self, learning_rate, width):
         return [learning_rate]
 
 
@@ -211,26 +231,34 @@ class Momentum(Optimizer):
     """
 
     rule = 1
-    n_slots = 1
 
     def __init__(self, momentum=0.9):
         super().__init__()
         _check_fraction(momentum=momentum)
         self.momentum = momentum
 
-    def _numbers(self, learning_rate):
+    def slot_widths(self, n_columns):
+        """A velocity for each weight."""
+        return n_columns, 0
+
+    def _numbers(self, learning_rate, width):
         return [learning_rate, self.momentum]
 
 
 class Adam(Optimizer):
-    """Adam, with the bias correction of the global step. Two slots a weight.
+    """Adam, with the bias correction of the global step. Two slots a weight, or fewer.
 
     A row's moments move only in steps that touch it, as in PyTorch's ``SparseAdam``.
+
+    Touched rows are scattered in memory, so a step takes as long as it takes to read and
+    write them: the weights and both moments, 12 bytes a weight as float32. One second
+    moment a row leaves 8 of them, and `beta_1=0`, which keeps no first moment, leaves 4.
 
     Parameters
     ----------
     beta_1 : float, default=0.9
-        Decay of the first moment, in [0, 1).
+        Decay of the first moment, in [0, 1). At 0 the gradient takes the place of the
+        first moment, and no memory is taken for it.
 
     beta_2 : float, default=0.999
         Decay of the second moment, in [0, 1).
@@ -238,27 +266,68 @@ class Adam(Optimizer):
     epsilon : float, default=1e-8
         Added to the root of the second moment, before its bias is corrected.
 
+    second_moment : {"weight", "row"}, default="weight"
+        What has a second moment of its own. "weight": each weight, as published. "row":
+        each row of weights, the mean square of its gradient, padding not counted; all
+        weights of a row then move at one rate.
+
     References
     ----------
     D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", 2015.
     arXiv:1412.6980
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklsh.optimizers import Adam, Parameter
+    >>> weights = np.zeros((1000, 64), dtype=np.float32)
+    >>> for adam in [Adam(), Adam(second_moment="row"), Adam(0, second_moment="row")]:
+    ...     print(Parameter(weights, adam).state_bytes)
+    512000
+    260000
+    4000
     """
 
-    rule = 2
-    n_slots = 2
-
-    def __init__(self, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    def __init__(self, beta_1=0.9, beta_2=0.999, epsilon=1e-8, *, second_moment="weight"):
         super().__init__()
         _check_fraction(beta_1=beta_1, beta_2=beta_2)
         if not epsilon > 0:
             raise ValueError(f"epsilon must be positive; got {epsilon!r}.")
+        if second_moment not in ("weight", "row"):
+            raise ValueError(f'second_moment must be "weight" or "row"; got {second_moment!r}.')
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
+        self.second_moment = second_moment
 
-    def _numbers(self, learning_rate):
+    @property
+    def rule(self):
+        """Number of the update rule, by which moments there are."""
+        has_first = self.beta_1 > 0
+        if self.second_moment == "row":
+            return 4 if has_first else 5
+        return 2 if has_first else 3
+
+    def slot_widths(self, n_columns):
+        """First moments, none if they are the gradient, and second ones."""
+        return (
+            n_columns if self.beta_1 > 0 else 0,
+            1 if self.second_moment == "row" else n_columns,
+        )
+
+    def _numbers(self, learning_rate, width):
         rate = learning_rate * math.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
-        return [rate, 1 - self.beta_1, 1 - self.beta_2, self.epsilon]
+        return [rate, 1 - self.beta_1, 1 - self.beta_2, self.epsilon, 1 / width]
+
+
+def slot_widths(optimizer, n_columns):
+    """As `optimizer.slot_widths`; none without an optimizer."""
+    return (0, 0) if optimizer is None else optimizer.slot_widths(n_columns)
+
+
+def _buffers(parameter, n_threads):
+    """Room for a row's gradient and, as floats, for the row itself, for each thread."""
+    return aligned_zeros((n_threads, 2 * parameter.weights.shape[1]))
 
 
 def _check_rows(rows, matrix, name):
@@ -280,18 +349,24 @@ def _check_fraction(**settings):
             raise ValueError(f"{name} must be in [0, 1); got {value!r}.")
 
 
-OPTIMIZERS = {"adam": Adam, "momentum": Momentum, "sgd": SGD}
+OPTIMIZERS = {
+    "adam": Adam,
+    "momentum": Momentum,
+    "rowwise_adam": partial(Adam, second_moment="row"),
+    "sgd": SGD,
+}
 
 
 def make_optimizer(optimizer, **adam):
-    """Fresh optimizer from a name ("adam", "momentum", "sgd") or an instance.
+    """Fresh optimizer from a name ("adam", "rowwise_adam", "momentum", "sgd") or an instance.
 
-    `adam` are the settings of "adam", where it is asked for by name. An instance is copied
-    and its step count starts again, so that one instance can serve as a parameter of many
-    estimators.
+    `adam` are the settings of the first two, where they are asked for by name. An instance
+    is copied and its step count starts again, so that one instance can serve as a parameter
+    of many estimators.
     """
     if isinstance(optimizer, str):
-        return Adam(**adam) if optimizer == "adam" else OPTIMIZERS[optimizer]()
+        settings = adam if optimizer in ("adam", "rowwise_adam") else {}
+        return OPTIMIZERS[optimizer](**settings)
     fresh = copy.copy(optimizer)
     fresh.t = 0
     return fresh

@@ -83,8 +83,11 @@ class SLIDEClassifier(NetworkClassifier):
         sparse X, 0.1 from 100,000 rows on; 0 for dense X, whose features have no
         stand-ins.
 
-    optimizer : {"adam", "momentum", "sgd"} or Optimizer, default="adam"
-        How weights move. All of them touch only rows that have a gradient. "momentum" and
+    optimizer : {"adam", "rowwise_adam", "momentum", "sgd"} or Optimizer, default="adam"
+        How weights move. All of them touch only rows that have a gradient. "rowwise_adam"
+        keeps one second moment for each row of weights, not for each weight: two thirds of
+        the memory and of the time of an update, and with `beta_1=0`, which keeps no first
+        moment either, one third. See :class:`sklsh.optimizers.Adam`. "momentum" and
         "sgd" want a larger `learning_rate_init` than the default, 0.1 or 1.
 
     learning_rate_init : float, default=0.01
@@ -99,10 +102,11 @@ class SLIDEClassifier(NetworkClassifier):
         Exponent of "invscaling".
 
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay of the first and second moment of "adam", in [0, 1).
+        Decay of the first and second moment of "adam" and "rowwise_adam", in [0, 1). At
+        `beta_1=0` no first moment is kept.
 
     epsilon : float, default=1e-8
-        What "adam" adds to the root of the second moment; 1e-30 to 1e30.
+        What "adam" and "rowwise_adam" add to the root of the second moment; 1e-30 to 1e30.
 
     batch_size : int or "auto", default="auto"
         Rows of a step. "auto" is the power of two nearest to a hundredth of the rows,

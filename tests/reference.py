@@ -51,11 +51,40 @@ def momentum(hyper, w, velocity, slot2, g):
     return w + velocity, velocity, slot2
 
 
-def adam(hyper, w, m, v, g):
-    rate, gain1, gain2, epsilon = hyper
+def adam(hyper, w, m, v, g, square=None):
+    rate, gain1, gain2, epsilon = hyper[:4]
     m = (1 - gain1) * m + gain1 * g
-    v = (1 - gain2) * v + gain2 * g**2
+    v = (1 - gain2) * v + gain2 * (g**2 if square is None else square)
     return w - rate * m / (np.sqrt(v) + epsilon), m, v
+
+
+def rmsprop(hyper, w, slot1, v, g, square=None):
+    w, _, v = adam([hyper[0], 1, *hyper[2:]], w, g, v, g, square)
+    return w, slot1, v
+
+
+def row_adam(hyper, w, m, v, g):
+    return adam(hyper, w, m, v, g, (g**2).sum(axis=1, keepdims=True) * hyper[4])
+
+
+def row_rmsprop(hyper, w, slot1, v, g):
+    return rmsprop(hyper, w, slot1, v, g, (g**2).sum(axis=1, keepdims=True) * hyper[4])
+
+
+# (twin, number of the rule, hyper, state): of what each slot holds a number
+UPDATE_RULES = {
+    "sgd": (sgd, 0, [0.5], (None, None)),
+    "momentum": (momentum, 1, [0.5, 0.75], ("weight", None)),
+    "adam": (adam, 2, [0.5, 0.25, 0.125, 1e-3], ("weight", "weight")),
+    "rmsprop": (rmsprop, 3, [0.5, 1, 0.125, 1e-3], (None, "weight")),
+    "row_adam": (row_adam, 4, [0.5, 0.25, 0.125, 1e-3, 0.0625], ("weight", "row")),
+    "row_rmsprop": (row_rmsprop, 5, [0.5, 1, 0.125, 1e-3, 0.0625], (None, "row")),
+}
+
+
+def slot_shapes(rule, n_rows, n_columns):
+    widths = {"weight": n_columns, "row": 1, None: 0}
+    return [(n_rows, widths[holder]) for holder in UPDATE_RULES[rule][3]]
 
 
 # ---- _losses ----

@@ -17,7 +17,7 @@ from sklsh._memory import (
     require_bytes,
 )
 from sklsh._network import Network, bytes_needed
-from sklsh.optimizers import OPTIMIZERS
+from sklsh.optimizers import OPTIMIZERS, make_optimizer
 
 X = np.random.RandomState(0).normal(size=(40, 6)).astype(np.float32)
 Y = np.random.RandomState(1).rand(40, 9) < 0.3
@@ -94,21 +94,37 @@ def test_unknown_free_memory_refuses_nothing(free):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("sizes", [(16,), (5, 40, 7)], ids=str)
+@pytest.mark.parametrize("beta_1", [0, 0.9])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_bytes_needed_are_the_bytes_taken(name, sizes, dtype):
-    optimizer, random_state = OPTIMIZERS[name](), np.random.RandomState()
+def test_bytes_needed_are_the_bytes_taken(name, beta_1, sizes, dtype):
+    optimizer, random_state = make_optimizer(name, beta_1=beta_1), np.random.RandomState()
     network = Network(50, 90, sizes, optimizer=optimizer, random_state=random_state, dtype=dtype)
     taken = sum(p.weights.nbytes + p.state_bytes for p in network.parameters)
-    assert bytes_needed(50, sizes, 90, optimizer.n_slots, dtype) == taken
+    assert bytes_needed(50, sizes, 90, optimizer, dtype) == taken
 
 
-@pytest.mark.parametrize(["optimizer", "n_slots"], [("sgd", 0), ("momentum", 1), ("adam", 2)])
-def test_memory_usage_adds_up(optimizer, n_slots):
-    model = SLIDEClassifier((8, 5), optimizer=optimizer, n_bits=6, n_tables=3, max_iter=1)
+N_ROWS_OF_WEIGHTS = 6 + 16 + 1 + 1 + 2100 + 2100  # in test_memory_usage_adds_up
+
+
+@pytest.mark.parametrize(
+    ["settings", "per_weight", "per_row"],
+    [
+        ({"optimizer": "sgd"}, 0, 0),
+        ({"optimizer": "momentum"}, 1, 0),
+        ({"optimizer": "adam"}, 2, 0),
+        ({"optimizer": "adam", "beta_1": 0}, 1, 0),
+        ({"optimizer": "rowwise_adam"}, 1, 1),
+        ({"optimizer": "rowwise_adam", "beta_1": 0}, 0, 1),
+    ],
+    ids=str,
+)
+def test_memory_usage_adds_up(settings, per_weight, per_row):
+    model = SLIDEClassifier((8, 5), **settings, n_bits=6, n_tables=3, max_iter=1)
     model.fit(X[:10], np.eye(10, 2100))
     weights = 4 * (6 * 16 + 16 * 16 + 16 + 16 + 2100 * 16 + 2100)  # widths padded to 16
     tables = 4 * 3 * (2 * 2100 + 2**6 + 1)  # codes and ids, and where each bucket starts
-    expected = {"weights": weights, "optimizer": n_slots * weights, "tables": tables}
+    state = per_weight * weights + per_row * 4 * N_ROWS_OF_WEIGHTS
+    expected = {"weights": weights, "optimizer": state, "tables": tables}
     assert model.memory_usage_ == expected | {"total": sum(expected.values())}
 
 

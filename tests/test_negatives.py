@@ -17,7 +17,7 @@ SAMPLERS = ["lsh", "uniform", "in_batch", "full"]
 def random_output(scale=1.0, n_classes=N_CLASSES):
     """Output layer of random weights."""
     rng = np.random.RandomState(0)
-    output = OutputLayer(n_classes, WIDTH, n_slots=0)
+    output = OutputLayer(n_classes, WIDTH)
     output.weights[:] = scale * rng.normal(size=(n_classes, WIDTH)) / np.sqrt(WIDTH)
     output.bias[:] = scale * rng.normal(size=n_classes)
     return output

@@ -19,7 +19,7 @@ BOTH = pytest.mark.parametrize("name", ["lsh", "uniform"])
 def random_output(scale=1.0):
     """Output layer of random weights."""
     rng = np.random.RandomState(0)
-    output = OutputLayer(N_CLASSES, WIDTH, n_slots=0)
+    output = OutputLayer(N_CLASSES, WIDTH)
     output.weights[:] = scale * rng.normal(size=(N_CLASSES, WIDTH)) / np.sqrt(WIDTH)
     output.bias[:] = scale * rng.normal(size=N_CLASSES)
     return output

@@ -232,7 +232,7 @@ def test_padding_stays_zero(loss):
     assert all((p.weights[n:] == 0).all() for p, n in zip(network.dense, [5, 40], strict=True))
 
 
-@pytest.mark.parametrize("optimizer", [SGD(), Adam()], ids=repr)
+@pytest.mark.parametrize("optimizer", [SGD(), Adam(), Adam(0, second_moment="row")], ids=repr)
 def test_step_changes_only_candidates_and_the_features_of_the_batch(optimizer):
     network = make_network((32,), optimizer, loss="logistic")
     X, Y, row_weight = batch()

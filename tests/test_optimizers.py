@@ -38,19 +38,22 @@ def updates(n_steps=50):
 
 
 def trained(optimizer, n_steps=50):
-    parameter = Parameter(weights(), optimizer.n_slots)
+    parameter = Parameter(weights(), optimizer)
     for rate, rows, gradient in updates(n_steps):
         optimizer.begin_step(rate)
         optimizer.step(parameter, rows, gradient)
     return parameter.weights
 
 
-def adam_formula(n_steps=50, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+def adam_formula(beta_1=0.9, beta_2=0.999, epsilon=1e-8, second_moment="weight"):
     w = weights().astype(np.float64)
     m, v = np.zeros_like(w), np.zeros_like(w)
-    for t, (rate, rows, g) in enumerate(updates(n_steps), start=1):
+    for t, (rate, rows, g) in enumerate(updates(), start=1):
+        square = g.astype(np.float64) ** 2
+        if second_moment == "row":
+            square = square.mean(axis=1, keepdims=True)
         m[rows] = beta_1 * m[rows] + (1 - beta_1) * g
-        v[rows] = beta_2 * v[rows] + (1 - beta_2) * g.astype(np.float64) ** 2
+        v[rows] = beta_2 * v[rows] + (1 - beta_2) * square
         rate *= np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
         w[rows] -= rate * m[rows] / (np.sqrt(v[rows]) + epsilon)
     return w
@@ -75,7 +78,10 @@ def test_adam_equals_recorded_pytorch_sparse_adam(n_steps, simd_level):
     ["optimizer", "expected"],
     [
         (Adam(), adam_formula()),
-        (Adam(beta_1=0, beta_2=0.5, epsilon=0.1), adam_formula(50, 0, 0.5, 0.1)),
+        (Adam(beta_1=0, beta_2=0.5, epsilon=0.1), adam_formula(0, 0.5, 0.1)),
+        (Adam(second_moment="row"), adam_formula(second_moment="row")),
+        (Adam(0.8, 0.5, 0.1, second_moment="row"), adam_formula(0.8, 0.5, 0.1, "row")),
+        (Adam(0, 0.9, second_moment="row"), adam_formula(0, 0.9, second_moment="row")),
         (Momentum(), momentum_formula()),
         (Momentum(0.5), momentum_formula(0.5)),
         (SGD(), momentum_formula(0)),
@@ -86,9 +92,50 @@ def test_steps_equal_the_formula(optimizer, expected, simd_level):
     assert_allclose(trained(make_optimizer(optimizer)), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(["name", "kind"], [("adam", Adam), ("momentum", Momentum), ("sgd", SGD)])
+@pytest.mark.parametrize("beta_1", [0, 0.9])
+def test_a_row_of_one_weight_moves_as_by_itself(beta_1, simd_level):
+    by_weight, by_row = Adam(beta_1), Adam(beta_1, second_moment="row")
+    first, second = (Parameter(weights()[:, :1].copy(), adam) for adam in (by_weight, by_row))
+    for rate, rows, gradient in updates():
+        for parameter, adam in [(first, by_weight), (second, by_row)]:
+            adam.begin_step(rate)
+            adam.step(parameter, rows, gradient[:, :1].copy())
+    assert_allclose(first.weights, second.weights, rtol=1e-5)
+    assert first.state_bytes == second.state_bytes
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("beta_1", [0, 0.9])
+def test_padding_does_not_count_in_the_mean_of_a_row(beta_1, dtype, simd_level):
+    narrow = Parameter.random(N_ROWS, WIDTH, 1.0, np.random.RandomState(0))
+    columns = narrow.weights.shape[1]
+    assert columns > WIDTH
+    adam = Adam(beta_1, second_moment="row")
+    padded = Parameter(narrow.weights.copy(), adam, width=WIDTH)
+    alone = Parameter(narrow.weights[:, :WIDTH].copy(), adam)
+    for rate, rows, gradient in updates():
+        wide = np.zeros((len(rows), columns), dtype=np.float32)
+        wide[:, :WIDTH] = gradient
+        adam.begin_step(rate)
+        adam.step(padded, rows, wide)
+        adam.step(alone, rows, gradient)
+    assert_allclose(padded.weights[:, :WIDTH], alone.weights, rtol=1e-5, atol=1e-6)
+    assert_allclose(padded.slots[1], alone.slots[1], rtol=1e-5)
+    assert not padded.weights[:, WIDTH:].any()
+
+
+@pytest.mark.parametrize(
+    ["name", "kind"],
+    [("adam", Adam), ("rowwise_adam", Adam), ("momentum", Momentum), ("sgd", SGD)],
+)
 def test_names_make_optimizers(name, kind):
     assert type(make_optimizer(name)) is kind
+
+
+@pytest.mark.parametrize(["name", "what"], [("adam", "weight"), ("rowwise_adam", "row")])
+def test_names_of_adam_say_what_has_a_second_moment(name, what):
+    made = make_optimizer(name, beta_1=0.5, beta_2=0.25, epsilon=1e-3)
+    assert repr(made) == repr(Adam(0.5, 0.25, 1e-3, second_moment=what))
 
 
 def test_instance_is_copied_and_starts_again():
@@ -102,7 +149,7 @@ def test_instance_is_copied_and_starts_again():
 
 @pytest.mark.parametrize("n_rows", [None, 200])
 def test_random_weights_are_normal_and_padding_is_zero(n_rows):
-    made = Parameter.random(150, 100, 0.05, np.random.RandomState(0), 1, n_rows=n_rows)
+    made = Parameter.random(150, 100, 0.05, np.random.RandomState(0), Momentum(), n_rows=n_rows)
     assert made.weights.shape == (n_rows or 150, 112)
     assert made.slots[0].shape == made.weights.shape and made.slots[0].dtype == np.float32
     draws = made.weights[:150, :100]
@@ -113,7 +160,7 @@ def test_random_weights_are_normal_and_padding_is_zero(n_rows):
 
 def test_random_bfloat16_is_the_rounded_float32():
     full, half = (
-        Parameter.random(150, 100, 0.05, np.random.RandomState(0), 0, dtype)
+        Parameter.random(150, 100, 0.05, np.random.RandomState(0), dtype=dtype)
         for dtype in ("float32", "bfloat16")
     )
     assert half.weights.dtype == np.uint16
@@ -126,27 +173,55 @@ def test_random_bfloat16_is_the_rounded_float32():
 
 @pytest.mark.parametrize(["dtype", "stored"], [("float32", np.float32), ("bfloat16", np.uint16)])
 def test_zeros_are_stored_as_asked(dtype, stored):
-    made = Parameter.zeros((5, 16), 2, dtype)
+    made = Parameter.zeros((5, 16), Adam(), dtype)
     assert made.weights.dtype == stored
     assert not made.weights.any() and not made.as_float32().any()
     assert [slot.dtype for slot in made.slots] == [np.float32] * 2
     assert made.state_bytes == 2 * 5 * 16 * 4
 
 
-def test_state_is_counted_in_bytes():
-    sizes = [Parameter(weights(), kind.n_slots).state_bytes for kind in (SGD, Momentum, Adam)]
-    assert sizes == [0, 4 * N_ROWS * WIDTH, 8 * N_ROWS * WIDTH]
+@pytest.mark.parametrize(
+    ["optimizer", "per_row"],
+    [
+        (None, 0),
+        (SGD(), 0),
+        (Momentum(), WIDTH),
+        (Adam(), 2 * WIDTH),
+        (Adam(beta_1=0), WIDTH),
+        (Adam(second_moment="row"), WIDTH + 1),
+        (Adam(beta_1=0, second_moment="row"), 1),
+    ],
+    ids=repr,
+)
+def test_state_is_counted_in_bytes(optimizer, per_row):
+    assert Parameter(weights(), optimizer).state_bytes == 4 * N_ROWS * per_row
 
 
 def test_read_only_weights_and_state_are_copied_before_training():
-    parameter = Parameter(weights(), Adam.n_slots)
+    parameter = Parameter(weights(), Adam())
     arrays = [parameter.weights, *parameter.slots]
     for array in arrays:
         array.flags.writeable = False
-    parameter.make_trainable(Adam.n_slots)
+    parameter.make_trainable(Adam())
     for old, new in zip(arrays, [parameter.weights, *parameter.slots], strict=True):
         assert new.flags.writeable
         assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("beta_1", [0, 0.9])
+@pytest.mark.parametrize("second_moment", ["weight", "row"])
+def test_a_frozen_copy_gets_state_and_a_trained_one_keeps_it(beta_1, second_moment):
+    adam = Adam(beta_1, second_moment=second_moment)
+    parameter = Parameter(weights(), adam, width=WIDTH - 1)
+    for slot in parameter.slots:
+        slot[...] = 1
+    frozen = parameter.frozen()
+    assert frozen.state_bytes == 0
+    for kept, value in [(parameter, 1), (frozen, 0)]:
+        kept.make_trainable(adam)
+        assert kept.width == WIDTH - 1
+        assert [slot.shape[1] for slot in kept.slots] == [*adam.slot_widths(WIDTH)]
+        assert all((slot == value).all() for slot in kept.slots)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +231,7 @@ def test_read_only_weights_and_state_are_copied_before_training():
         (Adam, {"beta_1": float("nan")}),
         (Adam, {"beta_2": -0.1}),
         (Adam, {"epsilon": 0}),
+        (Adam, {"second_moment": "column"}),
         (Momentum, {"momentum": 1.0}),
         (Momentum, {"momentum": -1}),
     ],
@@ -167,4 +243,5 @@ def test_settings_out_of_range_are_refused_by_name(kind, setting):
 
 
 def test_settings_are_shown():
-    assert repr(Adam(beta_1=0.8)) == "Adam(beta_1=0.8, beta_2=0.999, epsilon=1e-08)"
+    shown = "Adam(beta_1=0.8, beta_2=0.999, epsilon=1e-08, second_moment='weight')"
+    assert repr(Adam(beta_1=0.8)) == shown

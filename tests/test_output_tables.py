@@ -29,7 +29,7 @@ def random_rows(n, seed):
 
 
 def make_output(dtype="float32"):
-    output = OutputLayer(N_CLASSES, WIDTH, n_slots=0, dtype=dtype)
+    output = OutputLayer(N_CLASSES, WIDTH, dtype=dtype)
     rows = random_rows(N_CLASSES, 0)
     output.weights[:] = rows if dtype == "float32" else to_bfloat16(rows)
     output.bias[:] = np.random.RandomState(1).normal(size=N_CLASSES)

@@ -21,6 +21,7 @@ KINDS = {
     "bfloat16": {"dtype": "bfloat16"},
     "both": {"dtype": "bfloat16", "active_set": "sample"},
     "logistic": {"loss": "logistic"},
+    "rowwise": {"optimizer": "rowwise_adam", "beta_1": 0},
 }
 ALL = pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
 FEATURES, Y = wide_problem()
@@ -73,7 +74,10 @@ def test_a_lean_copy_predicts_the_same(settings, prediction):
     assert_array_equal(lean.classes_, model.classes_)
 
 
-@pytest.mark.parametrize(["optimizer", "share"], [("adam", 0.4), ("momentum", 0.6), ("sgd", 0.95)])
+@pytest.mark.parametrize(
+    ["optimizer", "share"],
+    [("adam", 0.4), ("rowwise_adam", 0.6), ("momentum", 0.6), ("sgd", 0.95)],
+)
 def test_a_lean_copy_is_small(optimizer, share):
     model = fitted(optimizer=optimizer)
     lean = model.lean_copy()
@@ -106,12 +110,13 @@ def test_a_lean_copy_of_a_memory_map_is_its_own(tmp_path):
     assert_same_weights(lean, mapped)
 
 
-def test_a_lean_copy_starts_the_optimizer_again():
-    lean = fitted().lean_copy()
+@pytest.mark.parametrize("optimizer", ["adam", "rowwise_adam"])
+def test_a_lean_copy_starts_the_optimizer_again(optimizer):
+    lean = fitted(optimizer=optimizer).lean_copy()
     assert lean._network.optimizer.t == 0
     lean.partial_fit(FEATURES, Y)
     assert lean._network.optimizer.t == lean.t_ - 38
-    assert all(len(slot) for p in lean._network.parameters for slot in p.slots)
+    assert all(slot.size for p in lean._network.parameters for slot in p.slots)
 
 
 def test_a_pickle_of_this_version_is_silent():

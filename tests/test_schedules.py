@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklsh._network import Network
 from sklsh._training import rate_schedule
+from sklsh.optimizers import Adam
 
 SCHEDULES = ["linear", "cosine", "invscaling", "constant"]
 
@@ -82,15 +83,23 @@ def test_every_schedule_trains(learning_rate):
     assert model.score(X, CLUSTER) > 0.95
 
 
-def test_settings_reach_adam():
-    model = make(beta_1=0.5, beta_2=0.75, epsilon=1e-3, max_iter=1).fit(X, CLUSTER)
-    adam = model._network.optimizer
-    assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.5, 0.75, 1e-3)
+@pytest.mark.parametrize(["name", "what"], [("adam", "weight"), ("rowwise_adam", "row")])
+def test_settings_reach_adam(name, what):
+    settings = {"beta_1": 0.5, "beta_2": 0.75, "epsilon": 1e-3}
+    model = make(optimizer=name, **settings, max_iter=1).fit(X, CLUSTER)
+    assert repr(model._network.optimizer) == repr(Adam(**settings, second_moment=what))
+
+
+@pytest.mark.parametrize("beta_1", [0, 0.9])
+def test_rowwise_adam_learns(beta_1):
+    model = make(optimizer="rowwise_adam", beta_1=beta_1).fit(X, CLUSTER)
+    assert model.score(X, CLUSTER) > 0.95
 
 
 @pytest.mark.parametrize("setting", [{"beta_1": 0}, {"beta_2": 0.5}, {"epsilon": 1.0}], ids=str)
 def test_each_setting_of_adam_changes_the_model_and_no_other_optimizer(setting):
-    for optimizer, changes in [("adam", True), ("sgd", False), ("momentum", False)]:
+    names = [("adam", True), ("rowwise_adam", True), ("sgd", False), ("momentum", False)]
+    for optimizer, changes in names:
         default, other = (
             make(optimizer=optimizer, max_iter=2, **s).fit(X, CLUSTER) for s in ({}, setting)
         )

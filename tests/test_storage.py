@@ -23,9 +23,9 @@ def margin_over_chance(**settings):
 
 
 @pytest.mark.parametrize("negatives", ["lsh", "full"])
-@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+@pytest.mark.parametrize("optimizer", ["adam", "rowwise_adam", "momentum"])
 def test_bfloat16_learns(optimizer, negatives):
-    rate = 0.01 if optimizer == "adam" else 1.0
+    rate = 1.0 if optimizer == "momentum" else 0.01
     margin, _ = margin_over_chance(
         dtype="bfloat16", optimizer=optimizer, learning_rate_init=rate, negatives=negatives
     )

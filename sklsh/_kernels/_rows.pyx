@@ -5,17 +5,16 @@ latter in the bits of uint16; arithmetic is in float32. Loops over scattered row
 ahead of use.
 """
 
-from cython.parallel import parallel, prange
-from libc.stdlib cimport free, malloc
+from cython.parallel import prange, threadid
 from libc.string cimport memcpy, memset
 
 from sklsh._kernels._random cimport mix
-from sklsh._kernels._simd cimport ops, update_rule
+from sklsh._kernels._simd cimport N_RULES, ops, update_rule
 from sklsh._kernels._stored cimport dot, prefetch_row, read_row, stored, sum_rows
 
 cdef enum:
     READ_AHEAD = 16    # rows in flight when only read
-    WRITE_AHEAD = 4    # rows in flight when weights and two slots are rewritten
+    WRITE_AHEAD = 4    # rows in flight when weights and their state are rewritten
     CHUNK = 64         # rows a thread takes at a time
 
 
@@ -137,26 +136,24 @@ def transpose_batch(
 
 
 cdef update_rule checked(int rule) except NULL:
-    if not 0 <= rule < 3:
-        raise ValueError(f"rule must be 0 (sgd), 1 (momentum) or 2 (adam); got {rule}.")
+    if not 0 <= rule < N_RULES:
+        raise ValueError(f"rule must be in [0, {N_RULES}), a place in row_ops.rules; got {rule}.")
     return ops.rules[rule]
 
 
 cdef inline float* slot_row(float[:, ::1] slot, Py_ssize_t row) noexcept nogil:
-    """Row of a state slot; NULL for the empty slots of rules that keep less state."""
-    if slot.shape[0] == 0:
-        return NULL
-    return &slot[row, 0]
+    """Row of a state slot; NULL for the slots of no columns of rules that keep less state."""
+    return &slot[row, 0] if slot.shape[1] else NULL
 
 
 cdef inline void prefetch_state(
     stored[:, ::1] weights, float[:, ::1] slot1, float[:, ::1] slot2, Py_ssize_t row
 ) noexcept nogil:
     prefetch_row(&weights[row, 0], weights.shape[1])
-    if slot1.shape[0]:
-        prefetch_row(&slot1[row, 0], weights.shape[1])
-    if slot2.shape[0]:
-        prefetch_row(&slot2[row, 0], weights.shape[1])
+    if slot1.shape[1]:
+        prefetch_row(&slot1[row, 0], slot1.shape[1])
+    if slot2.shape[1]:
+        prefetch_row(&slot2[row, 0], slot2.shape[1])
 
 
 cdef inline void update_row(
@@ -180,10 +177,11 @@ def step_rows(
     const float[::1] hyper,      # IN, as the rule wants it
     unsigned long long seed,     # of the rounding to bfloat16, new in each step
     stored[:, ::1] weights,      # IN/OUT (n_rows, width)
-    float[:, ::1] slot1,         # IN/OUT (n_rows, width) or (0, width)
-    float[:, ::1] slot2,         # IN/OUT (n_rows, width) or (0, width)
+    float[:, ::1] slot1,         # IN/OUT (n_rows, width, 1 or 0)
+    float[:, ::1] slot2,         # IN/OUT (n_rows, width, 1 or 0)
     const int[::1] rows,         # IN (n,), distinct
     const float[:, ::1] gradient,  # IN (>= n, width)
+    float[:, ::1] buffers,       # SCRATCH (>= n_threads, >= width)
     int n_threads,
 ):
     """Apply an update rule to the rows `rows`, given their gradients.
@@ -191,18 +189,14 @@ def step_rows(
     O(n width).
     """
     cdef:
-        Py_ssize_t n = rows.shape[0], width = weights.shape[1]
+        Py_ssize_t n = rows.shape[0]
         Py_ssize_t i
-        float* buffer = NULL
         update_rule update = checked(rule)
-    with nogil, parallel(num_threads=n_threads):
-        buffer = <float*> malloc(width * sizeof(float))
-        for i in prange(n, schedule="static"):
-            if i + WRITE_AHEAD < n:
-                prefetch_state(weights, slot1, slot2, rows[i + WRITE_AHEAD])
-            update_row(update, weights, slot1, slot2, rows[i], &gradient[i, 0], &hyper[0],
-                       seed, buffer)
-        free(buffer)
+    for i in prange(n, num_threads=n_threads, schedule="static", nogil=True):
+        if i + WRITE_AHEAD < n:
+            prefetch_state(weights, slot1, slot2, rows[i + WRITE_AHEAD])
+        update_row(update, weights, slot1, slot2, rows[i], &gradient[i, 0], &hyper[0], seed,
+                   &buffers[threadid(), 0])
 
 
 def step_embedding(
@@ -210,13 +204,14 @@ def step_embedding(
     const float[::1] hyper,      # IN, as the rule wants it
     unsigned long long seed,     # of the rounding to bfloat16, new in each step
     stored[:, ::1] weights,      # IN/OUT (n_features, width)
-    float[:, ::1] slot1,         # IN/OUT (n_features, width) or (0, width)
-    float[:, ::1] slot2,         # IN/OUT (n_features, width) or (0, width)
+    float[:, ::1] slot1,         # IN/OUT (n_features, width, 1 or 0)
+    float[:, ::1] slot2,         # IN/OUT (n_features, width, 1 or 0)
     const int[::1] features,     # IN (n,), distinct
     const int[::1] starts,       # IN (>= n + 1,)
     const int[::1] rows,         # IN (nnz,)
     const float[::1] values,     # IN (nnz,)
     const float[:, ::1] delta,   # IN (n_batch, width), gradient of the embedded rows
+    float[:, ::1] buffers,       # SCRATCH (>= n_threads, >= 2 width)
     int n_threads,
 ):
     """Apply an update rule to the embedding of each feature the batch contains.
@@ -230,18 +225,16 @@ def step_embedding(
         Py_ssize_t n = features.shape[0], width = weights.shape[1]
         Py_ssize_t n_chunks = (n + CHUNK - 1) // CHUNK
         Py_ssize_t chunk, i, first
-        float* gradient = NULL
+        float* gradient
         update_rule update = checked(rule)
-    with nogil, parallel(num_threads=n_threads):
-        gradient = <float*> malloc(2 * width * sizeof(float))
-        for chunk in prange(n_chunks, schedule="dynamic"):
-            for i in range(chunk * CHUNK, min(n, (chunk + 1) * CHUNK)):
-                if i + WRITE_AHEAD < n:
-                    prefetch_state(weights, slot1, slot2, features[i + WRITE_AHEAD])
-                memset(gradient, 0, width * sizeof(float))
-                first = starts[i]
-                ops.sum_rows(gradient, width, &delta[0, 0], &rows[first], &values[first],
-                             starts[i + 1] - first, starts[i + 1] - first)
-                update_row(update, weights, slot1, slot2, features[i], gradient, &hyper[0],
-                           seed, gradient + width)
-        free(gradient)
+    for chunk in prange(n_chunks, num_threads=n_threads, schedule="dynamic", nogil=True):
+        gradient = &buffers[threadid(), 0]
+        for i in range(chunk * CHUNK, min(n, (chunk + 1) * CHUNK)):
+            if i + WRITE_AHEAD < n:
+                prefetch_state(weights, slot1, slot2, features[i + WRITE_AHEAD])
+            memset(gradient, 0, width * sizeof(float))
+            first = starts[i]
+            ops.sum_rows(gradient, width, &delta[0, 0], &rows[first], &values[first],
+                         starts[i + 1] - first, starts[i + 1] - first)
+            update_row(update, weights, slot1, slot2, features[i], gradient, &hyper[0], seed,
+                       gradient + width)

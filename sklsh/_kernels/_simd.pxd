@@ -2,6 +2,9 @@
 
 
 cdef extern from "row_ops_table.h" nogil:
+    enum:
+        N_RULES
+
     ctypedef void (*update_rule)(
         float* w, float* slot1, float* slot2, const float* g, const float* hyper, ptrdiff_t n
     ) noexcept nogil
@@ -24,7 +27,7 @@ cdef extern from "row_ops_table.h" nogil:
         void (*narrow)(
             const float* x, unsigned short* row, ptrdiff_t n, unsigned int seed
         ) noexcept nogil
-        update_rule rules[3]
+        update_rule rules[N_RULES]
         float (*add_max)(float* z, const float* offset, ptrdiff_t n) noexcept nogil
         float (*softmax)(
             float* z, const float* offset, float factor, ptrdiff_t n

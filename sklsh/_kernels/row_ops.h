@@ -69,7 +69,8 @@ static void SIMD(narrow)(const float *restrict x, uint16_t *restrict row, ptrdif
     }
 }
 
-/* ---- update rules: w -= step(g), with up to two slots of state per weight ---- */
+/* ---- update rules: w -= step(g), with up to two slots of state. A slot holds a number for
+ * each weight or, as a row's second moment does, one for the row. ---- */
 
 /* hyper = {rate} */
 static void SIMD(sgd)(float *restrict w, float *restrict slot1, float *restrict slot2,
@@ -96,7 +97,7 @@ static void SIMD(momentum)(float *restrict w, float *restrict velocity, float *r
     }
 }
 
-/* hyper = {rate with the bias corrections in it, 1 - beta_1, 1 - beta_2, epsilon} */
+/* hyper = {rate with the bias corrections in it, 1 - beta_1, 1 - beta_2, epsilon, ...} */
 static void SIMD(adam)(float *restrict w, float *restrict m, float *restrict v,
                        const float *restrict g, const float *restrict hyper, ptrdiff_t n)
 {
@@ -107,6 +108,55 @@ static void SIMD(adam)(float *restrict w, float *restrict m, float *restrict v,
         v[i] += gain2 * (g[i] * g[i] - v[i]);
         w[i] -= rate * m[i] / (sqrtf(v[i]) + epsilon);
     }
+}
+
+/* Adam whose first moment is the gradient itself: beta_1 = 0 */
+static void SIMD(rmsprop)(float *restrict w, float *restrict slot1, float *restrict v,
+                          const float *restrict g, const float *restrict hyper, ptrdiff_t n)
+{
+    const float rate = hyper[0], gain2 = hyper[2], epsilon = hyper[3];
+    (void)slot1;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++) {
+        v[i] += gain2 * (g[i] * g[i] - v[i]);
+        w[i] -= rate * g[i] / (sqrtf(v[i]) + epsilon);
+    }
+}
+
+/* The row's second moment takes in the mean square of g; returns what to multiply steps by.
+ * hyper[4] = 1 / the number of weights in a row, to which padding does not count. */
+static inline float SIMD(row_scale)(float *restrict v, const float *restrict g,
+                                    const float *restrict hyper, ptrdiff_t n)
+{
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (ptrdiff_t i = 0; i < n; i++)
+        sum += g[i] * g[i];
+    *v += hyper[2] * (sum * hyper[4] - *v);
+    return hyper[0] / (sqrtf(*v) + hyper[3]);
+}
+
+/* Adam with one second moment a row. hyper as of adam, then that of row_scale */
+static void SIMD(row_adam)(float *restrict w, float *restrict m, float *restrict v,
+                           const float *restrict g, const float *restrict hyper, ptrdiff_t n)
+{
+    const float scale = SIMD(row_scale)(v, g, hyper, n), gain1 = hyper[1];
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++) {
+        m[i] += gain1 * (g[i] - m[i]);
+        w[i] -= scale * m[i];
+    }
+}
+
+/* Both: beta_1 = 0, and one second moment a row */
+static void SIMD(row_rmsprop)(float *restrict w, float *restrict slot1, float *restrict v,
+                              const float *restrict g, const float *restrict hyper, ptrdiff_t n)
+{
+    const float scale = SIMD(row_scale)(v, g, hyper, n);
+    (void)slot1;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        w[i] -= scale * g[i];
 }
 
 /* ---- losses over one row of logits ---- */

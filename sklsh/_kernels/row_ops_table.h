@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { N_RULES = 6 };
+
 typedef void (*update_rule)(float *w, float *slot1, float *slot2, const float *g,
                             const float *hyper, ptrdiff_t n);
 
@@ -19,7 +21,7 @@ typedef struct {
                           ptrdiff_t n_known);
     void (*widen)(const uint16_t *row, float *out, ptrdiff_t n);
     void (*narrow)(const float *x, uint16_t *row, ptrdiff_t n, uint32_t seed);
-    update_rule rules[3]; /* sgd, momentum, adam */
+    update_rule rules[N_RULES]; /* sgd, momentum, adam, rmsprop, row_adam, row_rmsprop */
     float (*add_max)(float *z, const float *offset, ptrdiff_t n);
     float (*softmax)(float *z, const float *offset, float factor, ptrdiff_t n);
     float (*logistic)(float *z, const float *offset, const float *weight, float factor,

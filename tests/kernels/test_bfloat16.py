@@ -12,7 +12,7 @@ from sklsh._tables import HashTables
 
 WIDTHS = [1, 3, 16, 17, 48, 100, 128, 130]
 PADDED = [16, 48, 112, 128, 320]
-RULES = {"sgd": (0, [0.5]), "momentum": (1, [0.5, 0.75]), "adam": (2, [0.5, 0.25, 0.125, 1e-3])}
+RULES = reference.UPDATE_RULES
 
 
 def normals(*shape, seed=0):
@@ -152,19 +152,22 @@ def test_simhash(width, simd_level, n_threads):
 
 def take_step(rule, weights, gradient, seed=0, n_threads=1, kernel="step_rows"):
     """(weights, slots) after a step on all rows but the last three; slots begin random."""
-    number, hyper = RULES[rule]
+    _, number, hyper, _ = RULES[rule]
     n_rows, width = weights.shape
-    slots = [np.abs(normals(n_rows * (i < number), width, seed=i + 5)) for i in range(2)]
+    shapes = enumerate(reference.slot_shapes(rule, n_rows, width), start=5)
+    slots = [np.abs(normals(*shape, seed=seed)) for seed, shape in shapes]
+    scratch = np.full((n_threads, 2 * width), np.nan, np.float32)
     weights, rows = weights.copy(), np.arange(n_rows - 3, dtype=np.int32)[::-1].copy()
     arguments = number, np.array(hyper, np.float32), seed, weights, *slots
     if kernel == "step_rows":
-        _rows.step_rows(*arguments, rows, gradient, n_threads)
+        _rows.step_rows(*arguments, rows, gradient, scratch, n_threads)
     else:  # each feature in a row of its own and in the next, with values 1 and 2
         n = len(rows)
         starts, values = np.arange(0, 2 * n + 1, 2, dtype=np.int32), np.tile([1, 2], n)
         batch_rows = np.column_stack([np.arange(n), np.arange(n) + 1]).ravel().astype(np.int32)
         values = values.astype(np.float32)
-        _rows.step_embedding(*arguments, rows, starts, batch_rows, values, gradient, n_threads)
+        columns = rows, starts, batch_rows, values
+        _rows.step_embedding(*arguments, *columns, gradient, scratch, n_threads)
     return weights, slots
 
 
@@ -207,30 +210,44 @@ def test_rounding_is_the_same_at_every_level(simd_level):
     assert counts.tolist() == [536, 1674]  # 2210 coins of chance 1/4, always the same
 
 
+def every_finite_row():
+    """Bits of 65,000 finite values."""
+    bits = np.arange(1 << 16, dtype=np.uint16)
+    return bits[np.isfinite(as_float32(bits))][:65000].reshape(130, 500)
+
+
 @KERNELS
 @pytest.mark.parametrize("seed", [0, 2**63])
 def test_no_gradient_leaves_the_bits(kernel, seed, simd_level):
-    every_finite = np.arange(1 << 16, dtype=np.uint16)
-    every_finite = every_finite[np.isfinite(as_float32(every_finite))][:65000].reshape(130, 500)
-    nothing = np.zeros((130, 500), np.float32)
-    stepped, _ = take_step("sgd", every_finite, nothing, seed, 1, kernel)
-    assert np.array_equal(stepped, every_finite)
-    number, hyper = RULES["adam"]
-    weights, slots = every_finite.copy(), np.zeros((2, 130, 500), np.float32)
-    rows = np.arange(130, dtype=np.int32)
-    _rows.step_rows(number, np.array(hyper, np.float32), seed, weights, *slots, rows, nothing, 1)
-    assert np.array_equal(weights, every_finite)
+    bits, nothing = every_finite_row(), np.zeros((130, 500), np.float32)
+    stepped, _ = take_step("sgd", bits, nothing, seed, 1, kernel)
+    assert np.array_equal(stepped, bits)
+
+
+@pytest.mark.parametrize("seed", [0, 2**63])
+@pytest.mark.parametrize("rule", ["adam", "rmsprop", "row_adam", "row_rmsprop"])
+def test_no_gradient_and_no_state_leave_the_bits(rule, seed, simd_level):
+    bits, nothing = every_finite_row(), np.zeros((130, 500), np.float32)
+    slots = [np.zeros(shape, np.float32) for shape in reference.slot_shapes(rule, 130, 500)]
+    _, number, hyper, _ = RULES[rule]
+    first = number, np.array(hyper, np.float32), seed
+    rows, scratch = np.arange(130, dtype=np.int32), np.zeros((1, 1000), np.float32)
+    weights = bits.copy()
+    _rows.step_rows(*first, weights, *slots, rows, nothing, scratch, 1)
+    assert np.array_equal(weights, bits)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_padding_stays_zero(rule, simd_level):
     bits, gradient = to_bfloat16(normals(40, 48)), normals(40, 48, seed=3)
     bits[:, 37:], gradient[:, 37:] = 0, 0
-    number, hyper = RULES[rule]
-    slots = [np.zeros((40 * (i < number), 48), np.float32) for i in range(2)]
+    _, number, hyper, _ = RULES[rule]
+    slots = [np.zeros(shape, np.float32) for shape in reference.slot_shapes(rule, 40, 48)]
+    scratch = np.zeros((1, 96), np.float32)
     rows = np.arange(40, dtype=np.int32)
     for seed in range(20):
-        _rows.step_rows(number, np.array(hyper, np.float32), seed, bits, *slots, rows, gradient, 1)
+        first = number, np.array(hyper, np.float32), seed
+        _rows.step_rows(*first, bits, *slots, rows, gradient, scratch, 1)
     assert not bits[:, 37:].any()
     assert bits[:, :37].any()
 

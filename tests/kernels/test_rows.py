@@ -10,11 +10,7 @@ from sklsh._kernels import _rows
 
 WIDTHS = [1, 3, 16, 17, 48, 100, 128, 130]
 N_FEATURES = 60
-RULES = {  # name: (twin, rule, hyper, number of slots)
-    "sgd": (reference.sgd, 0, [0.5], 0),
-    "momentum": (reference.momentum, 1, [0.5, 0.75], 1),
-    "adam": (reference.adam, 2, [0.5, 0.25, 0.125, 1e-3], 2),
-}
+RULES = reference.UPDATE_RULES
 
 
 def integers(*shape, seed=0):
@@ -60,9 +56,14 @@ def transpose(batch, slot=None, features=None):
 
 def make_state(rule, n_rows, width):
     """Weights and slots for an update rule; second moments are not negative."""
-    n_slots = RULES[rule][3]
-    weights, slot1, slot2 = (normals(n_rows, width, seed=s) for s in range(3))
-    return weights, slot1[: n_slots * n_rows], np.abs(slot2)[: (n_slots > 1) * n_rows]
+    shapes = [(n_rows, width), *reference.slot_shapes(rule, n_rows, width)]
+    weights, slot1, slot2 = (normals(*shape, seed=s) for s, shape in enumerate(shapes))
+    return weights, slot1, np.abs(slot2)
+
+
+def no_buffers(width, n_threads):
+    """Scratch memory of the steps, in which nothing stands that could be used."""
+    return np.full((n_threads, 2 * width), np.nan, np.float32)
 
 
 def check_step(rule, step, rows, gradient, width):
@@ -71,12 +72,11 @@ def check_step(rule, step, rows, gradient, width):
     before = make_state(rule, N_FEATURES, width)
     after = [array.copy() for array in before]
     step(number, np.array(hyper, np.float32), *after)
-    expected = twin(hyper, *(a[rows] if len(a) else a for a in before), gradient)
+    expected = twin(hyper, *(a[rows] for a in before), gradient)
     for old, new, wanted in zip(before, after, expected, strict=True):
-        if len(old):
-            np.testing.assert_allclose(new[rows], wanted, rtol=1e-5, atol=1e-5)
-            others = np.setdiff1d(np.arange(N_FEATURES), rows)
-            assert np.array_equal(new[others], old[others])
+        np.testing.assert_allclose(new[rows], wanted, rtol=1e-5, atol=1e-5)
+        others = np.setdiff1d(np.arange(N_FEATURES), rows)
+        assert np.array_equal(new[others], old[others])
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -135,7 +135,8 @@ def test_step_rows_follows_the_rule(rule, width, n, simd_level, n_threads):
     gradient = normals(n + 1, width, seed=3)  # longer than needed, as scratch memory is
 
     def step(number, hyper, *state):
-        _rows.step_rows(number, hyper, 0, *state, rows, gradient, n_threads)
+        scratch = no_buffers(width, n_threads)
+        _rows.step_rows(number, hyper, 0, *state, rows, gradient, scratch, n_threads)
 
     check_step(rule, step, rows, gradient[:n], width)
 
@@ -149,7 +150,8 @@ def test_step_embedding_follows_the_rule(rule, width, n, simd_level, n_threads):
     gradient = (reference.dense(*batch, N_FEATURES).T @ delta)[columns[0]]
 
     def step(number, hyper, *state):
-        _rows.step_embedding(number, hyper, 0, *state, *columns, delta, n_threads)
+        scratch = no_buffers(width, n_threads)
+        _rows.step_embedding(number, hyper, 0, *state, *columns, delta, scratch, n_threads)
 
     check_step(rule, step, columns[0], gradient, width)
 
@@ -163,9 +165,10 @@ def test_same_bits_at_any_thread_count(rule, width, simd_level):
 
     def run(n_threads):
         state = make_state(rule, N_FEATURES, width)
-        numbers = np.array(hyper, np.float32)
-        _rows.step_rows(number, numbers, 0, *state, rows, delta, n_threads)
-        _rows.step_embedding(number, numbers, 0, *state, *columns, delta, n_threads)
+        first = number, np.array(hyper, np.float32), 0, *state
+        scratch = no_buffers(width, n_threads)
+        _rows.step_rows(*first, rows, delta, scratch, n_threads)
+        _rows.step_embedding(*first, *columns, delta, scratch, n_threads)
         return [*state, embed(batch, state[0], bias, n_threads)]
 
     for one, two, three in zip(run(1), run(2), run(3), strict=True):
