@@ -14,7 +14,7 @@ from sklsh._kernels._stored cimport dot, prefetch_row, read_row, stored, sum_row
 
 cdef enum:
     READ_AHEAD = 16    # rows in flight when only read
-    WRITE_AHEAD = 4    # rows in flight when weights and their state are rewritten
+    WRITE_AHEAD = 24   # rows in flight when weights and their state are rewritten
     CHUNK = 64         # rows a thread takes at a time
 
 
