@@ -1,5 +1,5 @@
 /* What one core of this machine can do: multiply-adds that never leave the registers, and
- * rows read or rewritten at random in a table far larger than its caches.
+ * scattered rows read or rewritten in a table far larger than its caches.
  *
  * Compiled by roofline.py for the CPU it runs on.
  */
@@ -89,7 +89,7 @@ double multiply_add_int8(ptrdiff_t n)
 #endif
 }
 
-/* ---- table (n_rows, width), width a multiple of LINE; rows (n,) in random order ---- */
+/* ---- table (n_rows, width), width a multiple of LINE; rows (n,) ---- */
 
 static inline void fetch(const float *row, ptrdiff_t width)
 {

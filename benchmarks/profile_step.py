@@ -32,7 +32,7 @@ from sklsh.datasets import make_xmc_classification
 PARTS = {
     "batch": (
         ["scipy.sparse.csr_array.__getitem__", "sklsh._training.as_batch",
-         "sklsh._kernels._rows.transpose_batch"],
+         "sklsh._batches.Columns.of"],
         ["batch"],
     ),
     "embed": (["sklsh._kernels._rows.embed"], ["embed"]),
@@ -49,6 +49,10 @@ PARTS = {
     "softmax": (["sklsh._kernels._losses.softmax_loss"], ["softmax"]),
     "hidden gradient": (["sklsh._kernels._products.product_nn"], ["hidden gradient"]),
     "output gradient": (["sklsh._kernels._products.product_tn"], ["output gradient"]),
+    "8-bit products and softmax": (
+        ["sklsh._kernels._int8.step"],
+        ["logits", "softmax", "hidden gradient", "output gradient"],
+    ),
     "output update": (["sklsh._kernels._rows.step_rows"], ["output update"]),
     "embedding update": (["sklsh._kernels._rows.step_embedding"], ["embedding update"]),
     "rest of the step": (["sklsh._network.Network.train_step"], []),
@@ -141,10 +145,10 @@ def profiled(system, X, Y, machine, args):
 
 def table(parts):
     """Lines of the printed table."""
-    lines = [f"{'':<20}{'us/row':>9}{'share':>8}{'bound':>9}{'of bound':>10}"]
+    lines = [f"{'':<28}{'us/row':>9}{'share':>8}{'bound':>9}{'of bound':>10}"]
     whole, _ = parts["all"]
     for part, (us, bound) in parts.items():
-        line = f"{part:<20}{us:>9.2f}{us / whole:>8.0%}"
+        line = f"{part:<28}{us:>9.2f}{us / whole:>8.0%}"
         lines.append(line + (f"{bound:>9.2f}{bound / us:>10.0%}" if bound else ""))
     return lines
 
@@ -153,7 +157,7 @@ def main():
     """Run, print, and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ours = [name for name, system in SYSTEMS.items() if system.ours]
-    parser.add_argument("--systems", nargs="+", choices=ours, default=("uniform", "lsh"))
+    parser.add_argument("--systems", nargs="+", choices=ours, default=("int8", "uniform", "lsh"))
     parser.add_argument("--classes", type=int, default=131_072)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--features", type=int, default=135_909)

@@ -75,12 +75,13 @@ def width_table(run):
     }  # fmt: skip
     for key in dict.fromkeys((r["classes"], r["system"]) for r in run["results"]):
         mine = [r for r in run["results"] if (r["classes"], r["system"]) == key]
-        cells = [f"{key[0]:,}", key[1]]
+        cells = {"labels": f"{key[0]:,}", "system": key[1]}
         for name, form in forms.items():
-            cells.append(form(mean(mine, name)) if name in mine[0] else "")
-        if len(mine) > 1 and "P@1" in mine[0]:
-            cells[-2] += f" (spread {np.ptp([r['P@1'] for r in mine]):.3f})"
-        lines.append(f"| {' | '.join(cells)} |")
+            measured = [r for r in mine if name in r]  # memory in the first seed only
+            cells[name] = form(mean(measured, name)) if measured else ""
+        if len(mine) > 1 and cells["P@1"]:
+            cells["P@1"] += f" (spread {np.ptp([r['P@1'] for r in mine]):.3f})"
+        lines.append(f"| {' | '.join(cells.values())} |")
     return [*lines, "", f"{source(run)} {bounds(run['measured'])}"]
 
 
@@ -102,7 +103,7 @@ def bounds(machine):
     """What the machine was measured to do, in a sentence."""
     rates = ", ".join(f"{rate:,.0f} ({name})" for name, rate in machine["operations"].items())
     return (
-        f"The bound is that of one core: {rates} billion operations per second, random rows "
+        f"The bound is that of one core: {rates} billion operations per second, scattered rows "
         f"read at {machine['read']:.1f} and updated at {machine['rewrite']:.1f} GB per second."
     )
 

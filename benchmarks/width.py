@@ -16,7 +16,7 @@ labels train on a few batches only, a stretch each. Printed for each:
     x full       the same of PyTorch's full softmax
     P@1          on the test rows, after the epoch
     peak MB      an epoch in a process of its own: how far the peak of resident memory rose
-                 above what interpreter, libraries and data had taken before
+                 above what interpreter, libraries and data had taken before; for the first seed
     / model      that peak, divided by the bytes of parameters and optimizer state
 
 With --threads N sklsh alone trains, on one thread and on N in turns, on all cores, and
@@ -221,7 +221,7 @@ def main():
         for seed in range(args.seeds):
             print(f"\n{n_classes:,} labels, seed {seed}", flush=True)
             found = run(data, seed, machine, args)
-            if args.threads == 1 and not args.no_memory:
+            if seed == 0 and args.threads == 1 and not args.no_memory:
                 add_memory(found, X, Y, args)
             print("\n".join(table(found)), flush=True)
             results += found

@@ -245,7 +245,7 @@ def test_width_at_a_small_size(module, tmp_path):
     size = ["--rows", "2000", "--features", "3000", "--classes", "2500"]
     out = run_script("width.py", *size, "--stretch", "2", "--json", str(kept))
     run = json.loads(kept.read_text())
-    names = ["pytorch", "pytorch-full", "uniform", "lsh", "full"]
+    names = list(module("systems.stepped").USUAL)
     assert [r["name"] for r in run["results"]] == names
     for r in run["results"]:
         assert r["system"] in out and r["CPU us"] > 0

@@ -60,7 +60,7 @@ class Sklsh:
         return Step.of(
             X, Y, self.model.batch_size, None if system.full else self.model.n_active,
             width=self.model.hidden_layer_sizes, weight_bytes=stored,
-            state_bytes=state / weights * stored, precision=system.precision,
+            state_bytes=state / weights * stored, precision=self.model.product_dtype,
         )  # fmt: skip
 
 
@@ -109,16 +109,12 @@ class Stepped:
 
     full : bool
         Whether it looks at all labels, which takes so long that a few batches must do.
-
-    precision : {"float32", "bfloat16", "int8"}
-        Of the factors of its dense products.
     """
 
     title: str
     kind: type
     settings: dict = field(default_factory=dict)
     full: bool = False
-    precision: str = "float32"
 
     @property
     def ours(self):
@@ -126,14 +122,18 @@ class Stepped:
         return self.kind is Sklsh
 
 
+def _sklsh(title, full=False, **settings):
+    return Stepped(f"sklsh, {title}", Sklsh, settings, full)
+
+
 SYSTEMS = {
     "pytorch": Stepped("PyTorch, uniform", PyTorch),
     "pytorch-full": Stepped("PyTorch, full softmax", PyTorch, {"full": True}, full=True),
-    "uniform": Stepped("sklsh, uniform", Sklsh, {"negatives": "uniform"}),
-    "uniform-bfloat16": Stepped(
-        "sklsh, uniform, bfloat16", Sklsh, {"negatives": "uniform", "dtype": "bfloat16"}
-    ),
-    "lsh": Stepped("sklsh, lsh", Sklsh, {"negatives": "lsh"}),
-    "full": Stepped("sklsh, full softmax", Sklsh, {"active_set": "full"}, full=True),
+    "uniform": _sklsh("uniform", negatives="uniform"),
+    "int8": _sklsh("uniform, 8-bit products", negatives="uniform", product_dtype="int8"),
+    "bfloat16": _sklsh("uniform, bfloat16", negatives="uniform", dtype="bfloat16"),
+    "lsh": _sklsh("lsh", negatives="lsh"),
+    "lsh-int8": _sklsh("lsh, 8-bit products", negatives="lsh", product_dtype="int8"),
+    "full": _sklsh("full softmax", full=True, active_set="full"),
 }
-USUAL = ("pytorch", "pytorch-full", "uniform", "lsh", "full")
+USUAL = ("pytorch", "pytorch-full", "uniform", "int8", "lsh", "lsh-int8", "full")
