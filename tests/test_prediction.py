@@ -229,3 +229,12 @@ def test_rows_in_blocks_are_as_all_at_once(monkeypatch):
     monkeypatch.setattr("sklsh._network.ROWS_AT_ONCE", 7)
     for now, then in zip(model.predict_top_k(X, 2), whole, strict=True):
         assert_array_equal(now, then)
+
+
+def test_many_rows_are_ranked_as_few(wide, simd_level):
+    rows, model = wide
+    together = model.predict_top_k(rows, 9)
+    for i in range(0, 300, 20):
+        few = model.predict_top_k(rows[i : i + 20], 9)
+        assert_array_equal(few[0], together[0][i : i + 20])
+        assert_array_equal(few[1], together[1][i : i + 20])

@@ -1,5 +1,7 @@
 """A short list of the best ids so far, kept sorted: largest score first, ties to the
-smaller id. Meant for the few dozen places of a top-k."""
+smaller id. Meant for the few hundred places of a top-k."""
+
+from libc.string cimport memmove
 
 
 cdef inline bint outranks(float score, int id, float other, int other_id) noexcept nogil:
@@ -13,17 +15,20 @@ cdef inline Py_ssize_t offer(
     int id, float score, int* ids, float* scores, Py_ssize_t n, Py_ssize_t capacity
 ) noexcept nogil:
     """Insert (id, score) into the n entries held if it belongs there; returns the new n."""
-    cdef Py_ssize_t place = n
+    cdef Py_ssize_t low = 0, high = n, middle
     if n == capacity:
         if capacity == 0 or not outranks(score, id, scores[n - 1], ids[n - 1]):
             return n
-        place = n - 1
-    else:
-        n += 1
-    while place > 0 and outranks(score, id, scores[place - 1], ids[place - 1]):
-        scores[place] = scores[place - 1]
-        ids[place] = ids[place - 1]
-        place -= 1
-    scores[place] = score
-    ids[place] = id
-    return n
+        n -= 1
+        high = n
+    while low < high:
+        middle = (low + high) // 2
+        if outranks(score, id, scores[middle], ids[middle]):
+            high = middle
+        else:
+            low = middle + 1
+    memmove(scores + low + 1, scores + low, (n - low) * sizeof(float))
+    memmove(ids + low + 1, ids + low, (n - low) * sizeof(int))
+    scores[low] = score
+    ids[low] = id
+    return n + 1
