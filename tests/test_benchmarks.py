@@ -353,3 +353,12 @@ def test_bound_of_a_step(module):
     narrow = dataclasses.replace(step, precision="int8").bounds(machine)
     assert narrow["logits"] == pytest.approx(bounds["logits"] / 4)
     assert narrow["softmax"] == bounds["softmax"]
+
+
+@pytest.mark.slow
+def test_predict_at_a_small_size():
+    pytest.importorskip("torch")
+    size = ["--rows", "3000", "--features", "3000", "--classes", "2500", "--turns", "1"]
+    out = run_script("predict.py", *size, "--rivals-python", sys.executable)
+    assert "sklsh, exact  cpu_us_per_row" in out and "PyTorch, 256 rows" in out
+    assert "sklsh, lsh, 8 tables of 6" in out and "no pecos" in out

@@ -8,7 +8,7 @@ those of _topk, bit for bit.
 
 from cython.parallel import parallel, prange
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset, strncmp
+from libc.string cimport memset, strcmp
 
 from sklsh._kernels._products cimport PANEL, pack_panel
 from sklsh._kernels._ranking cimport offer
@@ -27,7 +27,6 @@ cdef extern from "bounds.h" nogil:
     ctypedef struct row_bounds:
         float threshold
 
-    int can_bound()
     void bound_row(const float* hidden, Py_ssize_t width, unsigned char* codes, row_bounds* row)
     void bound_class(
         const float* weights, float bias, Py_ssize_t width, int j, class_bounds* panel
@@ -48,7 +47,7 @@ cdef enum:
 
 def available(Py_ssize_t width):
     """Whether the instruction set in use can, for rows of this width."""
-    return strncmp(ops.name, b"avx512", 6) == 0 and can_bound() != 0 and width <= MOST_WIDTH
+    return strcmp(ops.name, b"avx512_vnni") == 0 and width <= MOST_WIDTH
 
 
 cdef struct Chunk:             # what a thread works on

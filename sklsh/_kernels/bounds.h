@@ -58,14 +58,6 @@ typedef struct {
     "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,prefer-vector-width=512")
 #endif
 
-static inline int can_bound(void)
-{
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512vnni");
-}
-
 /* Codes of x, n a multiple of 16, from `least` to `most`; four at a time go to code,
  * code + stride and so on. `scale`, `norm` and `error` are those of the structs above;
  * the norm is of x, or of what the codes stand for. */
@@ -196,8 +188,7 @@ static ptrdiff_t scan_panel(ptrdiff_t n_rows, ptrdiff_t width, const uint8_t *co
 #pragma GCC pop_options
 #endif
 
-#else /* never called where can_bound() is 0 */
-static inline int can_bound(void) { return 0; }
+#else /* never called: there is no such CPU */
 static void bound_row(const float *hidden, ptrdiff_t width, uint8_t *codes, row_bounds *row)
 {
     (void)hidden, (void)width, (void)codes, (void)row;
