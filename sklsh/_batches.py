@@ -1,21 +1,31 @@
 """Batches as the kernels read them: CSR with int32 indices, by rows and by columns."""
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy.sparse as sp
 
-from sklsh._kernels import _rows
+from sklsh._kernels import _batches
+from sklsh._memory import Scratch
 
 INT32_MAX = np.iinfo(np.int32).max
 
 
+class Batch(NamedTuple):
+    """CSR matrix, int32 and float32: as little of a `csr_array` as a step needs."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    data: np.ndarray
+    shape: tuple
+
+
 def as_batch(X):
     """X as float32 CSR with int32 indices, which is what the kernels read."""
+    if isinstance(X, Batch):
+        return X
     X = X if sp.issparse(X) else sp.csr_array(X)
-    if X.nnz > INT32_MAX:
-        raise ValueError(
-            f"A batch may hold at most {INT32_MAX:,} non-zero values; "
-            f"this one holds {X.nnz:,}. Pass fewer rows at a time."
-        )
+    _require_int32(X.nnz)
     narrow = X.indices.dtype == np.int32 and X.indptr.dtype == np.int32
     if narrow and X.data.dtype == np.float32:
         return X
@@ -23,6 +33,58 @@ def as_batch(X):
         (X.data.astype(np.float32), X.indices.astype(np.int32), X.indptr.astype(np.int32)),
         shape=X.shape,
     )
+
+
+def _require_int32(nnz):
+    if nnz > INT32_MAX:
+        raise ValueError(
+            f"A batch may hold at most {INT32_MAX:,} non-zero values; "
+            f"this one holds {nnz:,}. Pass fewer rows at a time."
+        )
+
+
+class Rows:
+    """Takes batches from a matrix, at a cost that does not depend on its size.
+
+    Parameters
+    ----------
+    X : ndarray or csr_array of shape (n_rows, n_columns)
+        The matrix.
+
+    n_threads : int, default=1
+        OpenMP threads; the batches do not depend on it.
+    """
+
+    def __init__(self, X, n_threads=1):
+        self.X = X
+        self.n_threads = n_threads
+        if sp.issparse(X):
+            index = np.result_type(X.indptr, X.indices)
+            known = X.data.dtype in (np.uint8, np.float32, np.float64)
+            self._arrays = (
+                X.indptr.astype(index, copy=False),
+                X.indices.astype(index, copy=False),
+                X.data if known else X.data.astype(np.float32),
+            )
+
+    def take(self, rows, dropout=0.0, seed=0):
+        """Batch of the rows `rows`, without a share `dropout` of its values.
+
+        What is dropped depends on the seed alone; the rest is scaled up to make up for it.
+        """
+        if not sp.issparse(self.X):
+            taken = Rows(as_batch(self.X[rows]), self.n_threads)
+            return taken.take(np.arange(len(rows)), dropout, seed)
+        indptr, indices, values = self._arrays
+        starts = np.empty(len(rows) + 1, dtype=np.int32)
+        nnz = _batches.count_values(indptr, rows, dropout, seed, starts, self.n_threads)
+        _require_int32(nnz)
+        taken, taken_values = np.empty(nnz, dtype=np.int32), np.empty(nnz, dtype=np.float32)
+        _batches.take_rows(
+            indptr, indices, values, rows, dropout, seed, starts, taken, taken_values,
+            self.n_threads,
+        )  # fmt: skip
+        return Batch(starts, taken, taken_values, (len(rows), self.X.shape[1]))
 
 
 class Columns:
@@ -35,24 +97,18 @@ class Columns:
     """
 
     def __init__(self, n_columns):
-        self._slot = np.zeros(n_columns, dtype=np.int32)
+        self._n_bits = int(n_columns).bit_length()
+        self._scratch = Scratch()
 
-    def of(self, indptr, indices, values):
+    def of(self, indptr, indices, values, n_threads=1):
         """(columns, starts, rows, values): which columns there are, and what stands there."""
         nnz = len(indices)
         columns, rows = np.empty(nnz, dtype=np.int32), np.empty(nnz, dtype=np.int32)
         starts, row_values = np.empty(nnz + 1, dtype=np.int32), np.empty(nnz, dtype=np.float32)
-        n = _rows.transpose_batch(
-            indptr, indices, values, self._slot, columns, starts, rows, row_values
-        )
+        n = _batches.transpose_batch(
+            indptr, indices, values, self._n_bits,
+            self._scratch.floats("keys", 2, 2 * nnz).view(np.uint64),
+            self._scratch.floats("rows", nnz).view(np.int32),
+            columns, starts, rows, row_values, n_threads,
+        )  # fmt: skip
         return columns[:n], starts, rows, row_values
-
-
-def with_dropout(X, rate, generator):
-    """Drop a share of the non-zero values at random and scale up the rest."""
-    if rate == 0:
-        return X
-    keep = generator.random(X.nnz, dtype=np.float32) >= rate
-    kept = np.concatenate([[0], np.cumsum(keep, dtype=np.int32)]).astype(np.int32)
-    values = X.data[keep] * np.float32(1 / (1 - rate))
-    return sp.csr_array((values, X.indices[keep], kept[X.indptr]), shape=X.shape)

@@ -181,7 +181,7 @@ class Network:
             d_hidden = d_below
         if self._columns is None:
             self._columns = Columns(self.sizes[0])
-        columns = self._columns.of(X.indptr, X.indices, X.data)
+        columns = self._columns.of(X.indptr, X.indices, X.data, self.n_threads)
         self.optimizer.step_embedding(self.embedding, columns, d_hidden, self.n_threads)
 
     # ---- what is kept ----

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 
-from sklsh._batches import as_batch, with_dropout
+from sklsh._batches import Rows
 
 SOFTMAX_SHARE = 0.4  # of the steps, before "softmax_logistic" goes on as logistic
 
@@ -169,6 +169,7 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
     weight_sum = sample_weight.sum(dtype=np.float64)
     n_labels_sum = np.dot(np.diff(Y.indptr), sample_weight.astype(np.float64))
     generator = progress.random_generator
+    inputs, targets = Rows(X, network.n_threads), Rows(Y, network.n_threads)
     step = 0
     stop = False
     for epoch in range(plan.n_epochs):
@@ -179,10 +180,11 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
                 if step == switch_at:
                     network.output.switch_to_logistic(n_labels_sum / weight_sum)
                 rows = order[first : first + plan.batch_size]
+                seed = generator.integers(2**63) if plan.input_dropout else 0
                 rate = plan.learning_rate * plan.schedule(step / n_steps, progress.n_steps + 1)
                 batch_loss, n_active = network.train_step(
-                    with_dropout(as_batch(X[rows]), plan.input_dropout, generator),
-                    Y[rows],
+                    inputs.take(rows, plan.input_dropout, seed),
+                    targets.take(rows),
                     sample_weight[rows] / np.float32(len(rows)),
                     negatives,
                     rate,

@@ -31,16 +31,6 @@ def score(hidden, table, starts, ids):
     return (hidden[rows].astype(float) * table[ids]).sum(axis=1)
 
 
-def transpose_batch(indptr, indices, values):
-    """Distinct features in order of appearance, starts, rows, values."""
-    features = list(dict.fromkeys(indices))
-    columns = [np.flatnonzero(indices == f) for f in features]
-    starts = np.cumsum([0, *map(len, columns)])
-    order = np.concatenate([np.zeros(0, dtype=int), *columns])
-    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    return features, starts, rows[order], values[order]
-
-
 def sgd(hyper, w, slot1, slot2, g):
     return w - hyper[0] * g, slot1, slot2
 
@@ -85,6 +75,27 @@ UPDATE_RULES = {
 def slot_shapes(rule, n_rows, n_columns):
     widths = {"weight": n_columns, "row": 1, None: 0}
     return [(n_rows, widths[holder]) for holder in UPDATE_RULES[rule][3]]
+
+
+# ---- _batches ----
+
+
+def take_rows(indptr, indices, values, rows, rate, seed):
+    """(starts, indices, values) of the rows `rows`, without what dropout takes."""
+    places = [np.arange(indptr[i], indptr[i + 1]) for i in rows]
+    kept = [[mix(mix(seed) + int(j)) >> 32 >= int(rate * 2**32) for j in row] for row in places]
+    places = [row[np.array(keep, dtype=bool)] for row, keep in zip(places, kept, strict=True)]
+    taken = np.concatenate([np.zeros(0, dtype=int), *places])
+    starts = np.cumsum([0, *map(len, places)])
+    return starts, indices[taken], values[taken] * np.float32(1 / (1 - rate))
+
+
+def transpose_batch(indptr, indices, values):
+    """Distinct features in ascending order, starts, rows, values."""
+    features, n_values = np.unique(indices, return_counts=True)
+    order = np.argsort(indices, kind="stable")
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return features, np.cumsum([0, *n_values]), rows[order], values[order]
 
 
 # ---- _losses ----

@@ -87,54 +87,6 @@ def score(
             out[j] = dot(&hidden[i, 0], &table[ids[j], 0], width)
 
 
-def transpose_batch(
-    const int[::1] indptr,       # IN (n + 1,)
-    const int[::1] indices,      # IN (nnz,)
-    const float[::1] values,     # IN (nnz,)
-    int[::1] slot,               # SCRATCH (n_features,), kept between calls
-    int[::1] features,           # OUT (nnz,)
-    int[::1] starts,             # OUT (nnz + 1,)
-    int[::1] rows,               # OUT (nnz,)
-    float[::1] row_values,       # OUT (nnz,)
-):
-    """Columns of a CSR batch: its distinct features, and the rows where each stands.
-
-    O(nnz), however many features there are: `slot` maps a feature to its place among
-    the distinct ones and is believed only where that place agrees, so it never needs
-    clearing. Returns the number of distinct features.
-    """
-    cdef:
-        Py_ssize_t n = indptr.shape[0] - 1, nnz = indices.shape[0]
-        Py_ssize_t i, j
-        int n_distinct = 0, f, s, at
-    with nogil:
-        for j in range(nnz):
-            f = indices[j]
-            s = slot[f]
-            if s >= n_distinct or features[s] != f:
-                s = n_distinct
-                slot[f] = s
-                features[s] = f
-                starts[s + 1] = 0
-                n_distinct = n_distinct + 1
-            starts[s + 1] += 1
-        starts[0] = 0
-        for s in range(n_distinct):
-            starts[s + 1] += starts[s]
-        # starts[s] walks through column s while it fills, and ends where s + 1 begins
-        for i in range(n):
-            for j in range(indptr[i], indptr[i + 1]):
-                s = slot[indices[j]]
-                at = starts[s]
-                rows[at] = <int> i
-                row_values[at] = values[j]
-                starts[s] = at + 1
-        for s in range(n_distinct, 0, -1):
-            starts[s] = starts[s - 1]
-        starts[0] = 0
-    return n_distinct
-
-
 cdef update_rule checked(int rule) except NULL:
     if not 0 <= rule < N_RULES:
         raise ValueError(f"rule must be in [0, {N_RULES}), a place in row_ops.rules; got {rule}.")
