@@ -6,7 +6,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklsh._kernels import _batches
-from sklsh._memory import Scratch
 
 INT32_MAX = np.iinfo(np.int32).max
 
@@ -98,17 +97,25 @@ class Columns:
 
     def __init__(self, n_columns):
         self._n_bits = int(n_columns).bit_length()
-        self._scratch = Scratch()
+        self._grow(0)
+
+    def _grow(self, nnz):
+        self._capacity = nnz
+        self._scratch = np.empty((2, nnz), dtype=np.uint64), np.empty(nnz, dtype=np.int32)
+        self._columns, self._rows = np.empty((2, nnz), dtype=np.int32)
+        self._starts = np.empty(nnz + 1, dtype=np.int32)
+        self._values = np.empty(nnz, dtype=np.float32)
 
     def of(self, indptr, indices, values, n_threads=1):
-        """(columns, starts, rows, values): which columns there are, and what stands there."""
+        """(columns, starts, rows, values): which columns there are, and what stands there.
+
+        Valid until the next call.
+        """
         nnz = len(indices)
-        columns, rows = np.empty(nnz, dtype=np.int32), np.empty(nnz, dtype=np.int32)
-        starts, row_values = np.empty(nnz + 1, dtype=np.int32), np.empty(nnz, dtype=np.float32)
+        if nnz > self._capacity:
+            self._grow(nnz + nnz // 4)
         n = _batches.transpose_batch(
-            indptr, indices, values, self._n_bits,
-            self._scratch.floats("keys", 2, 2 * nnz).view(np.uint64),
-            self._scratch.floats("rows", nnz).view(np.int32),
-            columns, starts, rows, row_values, n_threads,
+            indptr, indices, values, self._n_bits, *self._scratch,
+            self._columns, self._starts, self._rows, self._values, n_threads,
         )  # fmt: skip
-        return columns[:n], starts, rows, row_values
+        return self._columns[:n], self._starts[: n + 1], self._rows[:nnz], self._values[:nnz]

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from sklsh._batches import Columns, as_batch
-from sklsh._kernels import _products, _rows
+from sklsh._kernels import _layers, _products, _rows
 from sklsh._memory import padded
 from sklsh._output import OutputLayer
 from sklsh._storage import STORAGE
@@ -89,9 +89,9 @@ class Network:
         embedded = np.empty((X.shape[0], self.embedding.weights.shape[1]), dtype=np.float32)
         _rows.embed(
             X.indptr, X.indices, X.data, self.embedding.weights,
-            self.biases[0].weights[0], embedded, n_threads,
+            self.biases[0].weights[0], embedded, n_threads, relu=True,
         )  # fmt: skip
-        activations = [np.maximum(embedded, 0, out=embedded)]
+        activations = [embedded]
         for layer, bias in zip(self.dense, self.biases[1:], strict=True):
             below = activations[-1]
             n_in, n_out = layer.weights.shape
@@ -165,8 +165,8 @@ class Network:
         """Carry the gradient down through the hidden layers, updating each on the way."""
         only_row = np.zeros(1, dtype=np.int32)
         for layer in range(len(self.dense), -1, -1):
-            d_hidden *= activations[layer] > 0
-            d_bias = np.add.reduce(d_hidden, axis=0)[None, :]
+            d_bias = np.empty((1, d_hidden.shape[1]), dtype=np.float32)
+            _layers.relu_gradient(activations[layer], d_hidden, d_bias[0], self.n_threads)
             self.optimizer.step(self.biases[layer], only_row, d_bias)
             if layer == 0:
                 break

@@ -169,7 +169,7 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
     weight_sum = sample_weight.sum(dtype=np.float64)
     n_labels_sum = np.dot(np.diff(Y.indptr), sample_weight.astype(np.float64))
     generator = progress.random_generator
-    inputs, targets = Rows(X, network.n_threads), Rows(Y, network.n_threads)
+    inputs, targets = Rows(X, network.n_threads), Rows(Y)
     step = 0
     stop = False
     for epoch in range(plan.n_epochs):

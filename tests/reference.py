@@ -98,6 +98,15 @@ def transpose_batch(indptr, indices, values):
     return features, np.cumsum([0, *n_values]), rows[order], values[order]
 
 
+# ---- _layers ----
+
+
+def relu_gradient(activations, delta):
+    """The gradient where something came through, and its sums by column."""
+    masked = delta * (activations > 0)
+    return masked, masked.sum(axis=0)
+
+
 # ---- _losses ----
 
 

@@ -13,7 +13,7 @@ def _load_openmp():
     """
     unset = not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
     if unset:
-        os.environ["GOMP_SPINCOUNT"] = "1000"
+        os.environ["GOMP_SPINCOUNT"] = "5000"
     try:
         from sklsh._kernels import _threads
 

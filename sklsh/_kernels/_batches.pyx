@@ -207,10 +207,10 @@ def transpose_batch(
     int n_bits,
     key[:, ::1] keys,            # SCRATCH (2, >= nnz)
     int[::1] row_of,             # SCRATCH (>= nnz,)
-    int[::1] features,           # OUT (nnz,)
-    int[::1] starts,             # OUT (nnz + 1,)
-    int[::1] rows,               # OUT (nnz,)
-    float[::1] row_values,       # OUT (nnz,)
+    int[::1] features,           # OUT (>= nnz,)
+    int[::1] starts,             # OUT (>= nnz + 1,)
+    int[::1] rows,               # OUT (>= nnz,)
+    float[::1] row_values,       # OUT (>= nnz,)
     int n_threads,
 ):
     """Columns of a CSR batch: its distinct features, ascending, and the rows where each stands.

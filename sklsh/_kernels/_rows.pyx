@@ -16,6 +16,7 @@ cdef enum:
     READ_AHEAD = 16    # rows in flight when only read
     WRITE_AHEAD = 24   # rows in flight when weights and their state are rewritten
     CHUNK = 64         # rows a thread takes at a time
+    SUMS = 8           # sums of many rows that a thread takes at a time
 
 
 def gather_rows(
@@ -47,22 +48,26 @@ def embed(
     const float[::1] bias,       # IN (width,)
     float[:, ::1] out,           # OUT (n, width)
     int n_threads,
+    bint relu=False,
 ):
-    """Product of a CSR matrix with an embedding table, plus a bias.
+    """Product of a CSR matrix with an embedding table, plus a bias, perhaps through a ReLU.
 
     O(nnz width).
     """
     cdef:
         Py_ssize_t n = indptr.shape[0] - 1, nnz = indices.shape[0], width = table.shape[1]
-        Py_ssize_t n_chunks = (n + CHUNK - 1) // CHUNK
-        Py_ssize_t chunk, i, first
+        Py_ssize_t n_chunks = (n + SUMS - 1) // SUMS
+        Py_ssize_t chunk, i, k, first
     for chunk in prange(n_chunks, num_threads=n_threads, schedule="dynamic", nogil=True):
-        for i in range(chunk * CHUNK, min(n, (chunk + 1) * CHUNK)):
+        for i in range(chunk * SUMS, min(n, (chunk + 1) * SUMS)):
             memcpy(&out[i, 0], &bias[0], width * sizeof(float))
             first = indptr[i]
             if first < indptr[i + 1]:
                 sum_rows(&out[i, 0], width, &table[0, 0], &indices[first], &values[first],
                          indptr[i + 1] - first, nnz - first)
+            if relu:
+                for k in range(width):
+                    out[i, k] = max(out[i, k], 0)
 
 
 def score(

@@ -35,9 +35,9 @@ def row_of(batch, i):
     return np.array([0, indptr[i + 1] - indptr[i]], np.int32), indices[inside], values[inside]
 
 
-def embed(batch, table, bias, n_threads=1):
+def embed(batch, table, bias, n_threads=1, **relu):
     out = np.full((len(batch[0]) - 1, table.shape[1]), np.nan, dtype=np.float32)
-    _rows.embed(*batch, table, bias, out, n_threads)
+    _rows.embed(*batch, table, bias, out, n_threads, **relu)
     return out
 
 
@@ -88,6 +88,8 @@ def test_embed_equals_dense_product(n, width, simd_level, n_threads):
     batch, table, bias = make_batch(n, seed=1), integers(N_FEATURES, width), integers(width)
     expected = reference.embed(*batch, table, bias)
     np.testing.assert_array_equal(embed(batch, table, bias, n_threads), expected)
+    through_relu = embed(batch, table, bias, n_threads, relu=True)
+    np.testing.assert_array_equal(through_relu, np.maximum(expected, 0))
 
 
 def test_embed_row_without_values_is_the_bias(simd_level):
