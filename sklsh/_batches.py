@@ -4,10 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils import gen_batches
 
 from sklsh._kernels import _batches
 
 INT32_MAX = np.iinfo(np.int32).max
+ROWS_AT_ONCE = 2048  # taken together: enough that a call costs nothing, few enough for the caches
 
 
 class Batch(NamedTuple):
@@ -17,6 +19,13 @@ class Batch(NamedTuple):
     indices: np.ndarray
     data: np.ndarray
     shape: tuple
+
+    def rows(self, rows):
+        """Batch of the rows in a slice."""
+        indptr = self.indptr[rows.start : rows.stop + 1]
+        inside = slice(indptr[0], indptr[-1])
+        shape = len(indptr) - 1, self.shape[1]
+        return Batch(indptr - indptr[0], self.indices[inside], self.data[inside], shape)
 
 
 def as_batch(X):
@@ -84,6 +93,15 @@ class Rows:
             self.n_threads,
         )  # fmt: skip
         return Batch(starts, taken, taken_values, (len(rows), self.X.shape[1]))
+
+
+    def batches(self, order, batch_size, dropout=0.0, seed=0):
+        """Yield the rows in this order, batch by batch; memory is taken for a few at a time."""
+        at_once = batch_size * max(1, ROWS_AT_ONCE // batch_size)
+        for rows in gen_batches(len(order), at_once):
+            taken = self.take(order[rows], dropout, seed + rows.start)
+            for batch in gen_batches(taken.shape[0], batch_size):
+                yield taken.rows(batch)
 
 
 class Columns:

@@ -1,5 +1,6 @@
 """Memory: aligned arrays, how much is free, and refusals made before allocating."""
 
+import math
 import os
 from pathlib import Path
 
@@ -98,4 +99,4 @@ class Scratch:
 
     def floats(self, name, *shape):
         """Uninitialised aligned float32 array of `shape`, valid until the next call."""
-        return self.bytes(name, 4 * int(np.prod(shape))).view(np.float32).reshape(shape)
+        return self.bytes(name, 4 * math.prod(shape)).view(np.float32).reshape(shape)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils import gen_batches
 
 from sklsh._batches import Rows
 
@@ -169,33 +170,36 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
     weight_sum = sample_weight.sum(dtype=np.float64)
     n_labels_sum = np.dot(np.diff(Y.indptr), sample_weight.astype(np.float64))
     generator = progress.random_generator
-    inputs, targets = Rows(X, network.n_threads), Rows(Y)
+    inputs, targets = Rows(X, network.n_threads), Rows(Y, network.n_threads)
     step = 0
     stop = False
     for epoch in range(plan.n_epochs):
         with on_epoch(epoch) as task:
             order = generator.permutation(n) if plan.shuffle else np.arange(n)
+            seed = int(generator.integers(2**63)) if plan.input_dropout else 0
+            batches = zip(
+                inputs.batches(order, plan.batch_size, plan.input_dropout, seed),
+                targets.batches(order, plan.batch_size),
+                gen_batches(n, plan.batch_size),
+                strict=True,
+            )
+            weights = sample_weight[order]
             loss = 0.0
-            for first in range(0, n, plan.batch_size):
+            for X_batch, Y_batch, rows in batches:
                 if step == switch_at:
                     network.output.switch_to_logistic(n_labels_sum / weight_sum)
-                rows = order[first : first + plan.batch_size]
-                seed = generator.integers(2**63) if plan.input_dropout else 0
+                n_batch = rows.stop - rows.start
                 rate = plan.learning_rate * plan.schedule(step / n_steps, progress.n_steps + 1)
                 batch_loss, n_active = network.train_step(
-                    inputs.take(rows, plan.input_dropout, seed),
-                    targets.take(rows),
-                    sample_weight[rows] / np.float32(len(rows)),
-                    negatives,
-                    rate,
+                    X_batch, Y_batch, weights[rows] / np.float32(n_batch), negatives, rate
                 )
-                if not np.isfinite(batch_loss):
+                if not math.isfinite(batch_loss):
                     raise ValueError(
                         f"Training diverged: the loss of step {step + 1} is {batch_loss}. "
                         f"Lower learning_rate_init={plan.learning_rate}, or scale the features or "
                         "the weights of rows and classes."
                     )
-                loss += batch_loss * len(rows)
+                loss += batch_loss * n_batch
                 progress.n_active_sum += n_active
                 progress.n_steps += 1
                 step += 1

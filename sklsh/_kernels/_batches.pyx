@@ -12,7 +12,7 @@ from sklsh._kernels._random cimport mix
 from sklsh._kernels._simd cimport prefetch_bytes
 
 cdef enum:
-    ROWS_AHEAD = 4     # rows of the matrix in flight
+    ROWS_AHEAD = 12    # rows of the matrix in flight
     DIGIT_BITS = 11    # of the radix sort at most: its counters fit the first cache
 
 ctypedef unsigned long long key  # a column, and below it where in the batch it stands

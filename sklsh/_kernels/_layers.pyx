@@ -3,7 +3,7 @@
 from cython.parallel import prange
 
 cdef enum:
-    CHUNK = 32  # columns a thread takes at a time, two cache lines
+    LANES = 16  # floats in a cache line
 
 
 def relu_gradient(
@@ -18,15 +18,17 @@ def relu_gradient(
     """
     cdef:
         Py_ssize_t n = delta.shape[0], width = delta.shape[1]
-        Py_ssize_t n_chunks = (width + CHUNK - 1) // CHUNK
-        Py_ssize_t chunk, i, first, last
-    for chunk in prange(n_chunks, num_threads=n_threads, schedule="static", nogil=True):
-        first = chunk * CHUNK
-        last = min(width, first + CHUNK)
+        Py_ssize_t n_lines = (width + LANES - 1) // LANES
+        Py_ssize_t share = LANES * ((n_lines + n_threads - 1) // n_threads)
+        Py_ssize_t t, i, first, last
+    for t in prange(n_threads, num_threads=n_threads, schedule="static", nogil=True):
+        first = min(width, t * share)
+        last = min(width, first + share)
         for i in range(first, last):
             d_bias[i] = 0
         for i in range(n):
-            mask_and_add(&activations[i, first], &delta[i, first], &d_bias[first], last - first)
+            mask_and_add(&activations[i, 0] + first, &delta[i, 0] + first, &d_bias[0] + first,
+                         last - first)
 
 
 cdef inline void mask_and_add(
