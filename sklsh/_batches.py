@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import gen_batches
 
-from sklsh._kernels import _batches
+from sklsh._kernels import _batches, _rows
 
 INT32_MAX = np.iinfo(np.int32).max
 ROWS_AT_ONCE = 2048  # taken together: enough that a call costs nothing, few enough for the caches
@@ -107,6 +107,9 @@ class Rows:
 class Columns:
     """Turns batches into columns, as `Optimizer.step_embedding` takes them.
 
+    Columns are (columns, starts, rows, values): which columns there are, ascending, and
+    what stands there. They are valid until the next call.
+
     Parameters
     ----------
     n_columns : int
@@ -117,23 +120,31 @@ class Columns:
         self._n_bits = int(n_columns).bit_length()
         self._grow(0)
 
+    def of(self, indptr, indices, values):
+        """Columns of a batch."""
+        into = self._into(len(indices))
+        n = _rows.transpose_batch(indptr, indices, values, *into)
+        return self._cut(n, len(indices))
+
+    def while_embedding(self, X, table, bias, out, n_threads):
+        """Columns of a batch whose product with `table` goes to `out`, see `_rows.embed`."""
+        into = self._into(len(X.indices))
+        n = _rows.embed_and_transpose(
+            X.indptr, X.indices, X.data, table, bias, out, n_threads, *into
+        )
+        return self._cut(n, len(X.indices))
+
     def _grow(self, nnz):
-        self._capacity = nnz
         self._scratch = np.empty((2, nnz), dtype=np.uint64), np.empty(nnz, dtype=np.int32)
         self._columns, self._rows = np.empty((2, nnz), dtype=np.int32)
         self._starts = np.empty(nnz + 1, dtype=np.int32)
         self._values = np.empty(nnz, dtype=np.float32)
 
-    def of(self, indptr, indices, values, n_threads=1):
-        """(columns, starts, rows, values): which columns there are, and what stands there.
-
-        Valid until the next call.
-        """
-        nnz = len(indices)
-        if nnz > self._capacity:
+    def _into(self, nnz):
+        if nnz > len(self._values):
             self._grow(nnz + nnz // 4)
-        n = _batches.transpose_batch(
-            indptr, indices, values, self._n_bits, *self._scratch,
-            self._columns, self._starts, self._rows, self._values, n_threads,
-        )  # fmt: skip
+        columns = self._columns, self._starts, self._rows, self._values
+        return self._n_bits, *self._scratch, *columns
+
+    def _cut(self, n, nnz):
         return self._columns[:n], self._starts[: n + 1], self._rows[:nnz], self._values[:nnz]

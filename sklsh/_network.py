@@ -75,22 +75,28 @@ class Network:
         self._prepare(n_threads)
 
     def _prepare(self, n_threads):
-        """Set up what is not part of the model: threads and look-up tables."""
+        """Set up what is not part of the model: threads and buffers."""
         self.n_threads = n_threads
-        self._columns = None
+        self._columns = Columns(self.sizes[0])
 
     # ---- forward ----
 
     def hidden(self, X, n_threads=1):
         """Activations of the last hidden layer, (n, padded width) float32."""
-        return self._activations(as_batch(X), n_threads)[-1]
+        X, embedded = as_batch(X), self._empty_embedded(X)
+        _rows.embed(X.indptr, X.indices, X.data, *self._embedding, embedded, n_threads, relu=True)
+        return self._activations(embedded, n_threads)[-1]
 
-    def _activations(self, X, n_threads):
-        embedded = np.empty((X.shape[0], self.embedding.weights.shape[1]), dtype=np.float32)
-        _rows.embed(
-            X.indptr, X.indices, X.data, self.embedding.weights,
-            self.biases[0].weights[0], embedded, n_threads, relu=True,
-        )  # fmt: skip
+    @property
+    def _embedding(self):
+        """Weights and bias of the first layer."""
+        return self.embedding.weights, self.biases[0].weights[0]
+
+    def _empty_embedded(self, X):
+        return np.empty((X.shape[0], self.embedding.weights.shape[1]), dtype=np.float32)
+
+    def _activations(self, embedded, n_threads):
+        """Activations of all hidden layers, given those of the first."""
         activations = [embedded]
         for layer, bias in zip(self.dense, self.biases[1:], strict=True):
             below = activations[-1]
@@ -150,18 +156,20 @@ class Network:
         """
         X, Y = as_batch(X), as_batch(Y)
         self.optimizer.begin_step(learning_rate)
-        activations = self._activations(X, self.n_threads)
+        embedded = self._empty_embedded(X)
+        columns = self._columns.while_embedding(X, *self._embedding, embedded, self.n_threads)
+        activations = self._activations(embedded, self.n_threads)
         hidden = activations[-1]
 
         drawn = negatives.draw(hidden, Y, self.output)
         loss, d_hidden = self.output.step(
             drawn, hidden, Y, row_weight, self.optimizer, self.n_threads
         )
-        self._step_hidden(X, activations, d_hidden)
+        self._step_hidden(columns, activations, d_hidden)
         negatives.refresh(self.output, drawn.ids)
         return loss, drawn.per_row
 
-    def _step_hidden(self, X, activations, d_hidden):
+    def _step_hidden(self, columns, activations, d_hidden):
         """Carry the gradient down through the hidden layers, updating each on the way."""
         only_row = np.zeros(1, dtype=np.int32)
         for layer in range(len(self.dense), -1, -1):
@@ -179,9 +187,6 @@ class Network:
             all_rows = np.arange(n_in, dtype=np.int32)
             self.optimizer.step(dense, all_rows, d_weights, self.n_threads)
             d_hidden = d_below
-        if self._columns is None:
-            self._columns = Columns(self.sizes[0])
-        columns = self._columns.of(X.indptr, X.indices, X.data, self.n_threads)
         self.optimizer.step_embedding(self.embedding, columns, d_hidden, self.n_threads)
 
     # ---- what is kept ----

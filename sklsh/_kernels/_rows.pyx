@@ -8,6 +8,7 @@ ahead of use.
 from cython.parallel import prange, threadid
 from libc.string cimport memcpy, memset
 
+from sklsh._kernels._columns cimport key, sort_columns
 from sklsh._kernels._random cimport mix
 from sklsh._kernels._simd cimport N_RULES, ops, update_rule
 from sklsh._kernels._stored cimport dot, prefetch_row, read_row, stored, sum_rows
@@ -40,6 +41,26 @@ def gather_rows(
         read_row(&table[rows[i], 0], &out[i, 0], width)
 
 
+cdef inline void embed_rows(
+    const int[::1] indptr, const int[::1] indices, const float[::1] values,
+    const stored[:, ::1] table, const float[::1] bias, float[:, ::1] out, bint relu,
+    Py_ssize_t first,
+) noexcept nogil:
+    """SUMS rows of the product from `first` on."""
+    cdef:
+        Py_ssize_t n = indptr.shape[0] - 1, nnz = indices.shape[0], width = table.shape[1]
+        Py_ssize_t i, k, start
+    for i in range(first, min(n, first + SUMS)):
+        memcpy(&out[i, 0], &bias[0], width * sizeof(float))
+        start = indptr[i]
+        if start < indptr[i + 1]:
+            sum_rows(&out[i, 0], width, &table[0, 0], &indices[start], &values[start],
+                     indptr[i + 1] - start, nnz - start)
+        if relu:
+            for k in range(width):
+                out[i, k] = max(out[i, k], 0)
+
+
 def embed(
     const int[::1] indptr,       # IN (n + 1,)
     const int[::1] indices,      # IN (nnz,)
@@ -54,20 +75,71 @@ def embed(
 
     O(nnz width).
     """
-    cdef:
-        Py_ssize_t n = indptr.shape[0] - 1, nnz = indices.shape[0], width = table.shape[1]
-        Py_ssize_t n_chunks = (n + SUMS - 1) // SUMS
-        Py_ssize_t chunk, i, k, first
+    cdef Py_ssize_t chunk, n_chunks = (indptr.shape[0] - 1 + SUMS - 1) // SUMS
     for chunk in prange(n_chunks, num_threads=n_threads, schedule="dynamic", nogil=True):
-        for i in range(chunk * SUMS, min(n, (chunk + 1) * SUMS)):
-            memcpy(&out[i, 0], &bias[0], width * sizeof(float))
-            first = indptr[i]
-            if first < indptr[i + 1]:
-                sum_rows(&out[i, 0], width, &table[0, 0], &indices[first], &values[first],
-                         indptr[i + 1] - first, nnz - first)
-            if relu:
-                for k in range(width):
-                    out[i, k] = max(out[i, k], 0)
+        embed_rows(indptr, indices, values, table, bias, out, relu, chunk * SUMS)
+
+
+def transpose_batch(
+    const int[::1] indptr,       # IN (n + 1,)
+    const int[::1] indices,      # IN (nnz,), below 2 ** n_bits
+    const float[::1] values,     # IN (nnz,)
+    int n_bits,
+    key[:, ::1] keys,            # SCRATCH (2, >= nnz)
+    int[::1] row_of,             # SCRATCH (>= nnz,)
+    int[::1] features,           # OUT (>= nnz,)
+    int[::1] starts,             # OUT (>= nnz + 1,)
+    int[::1] rows,               # OUT (>= nnz,)
+    float[::1] row_values,       # OUT (>= nnz,)
+):
+    """Columns of a CSR batch: its distinct features, ascending, and the rows where each stands.
+
+    O(nnz). Returns the number of distinct features.
+    """
+    cdef Py_ssize_t n_distinct
+    with nogil:
+        n_distinct = sort_columns(
+            &indptr[0], indptr.shape[0] - 1, &indices[0], &values[0], n_bits,
+            &keys[0, 0], &keys[1, 0], &row_of[0], &features[0], &starts[0], &rows[0],
+            &row_values[0],
+        )
+    return n_distinct
+
+
+def embed_and_transpose(
+    const int[::1] indptr,       # IN (n + 1,)
+    const int[::1] indices,      # IN (nnz,), below 2 ** n_bits
+    const float[::1] values,     # IN (nnz,)
+    const stored[:, ::1] table,  # IN (n_features, width)
+    const float[::1] bias,       # IN (width,)
+    float[:, ::1] out,           # OUT (n, width)
+    int n_threads,
+    int n_bits,
+    key[:, ::1] keys,            # SCRATCH (2, >= nnz)
+    int[::1] row_of,             # SCRATCH (>= nnz,)
+    int[::1] features,           # OUT (>= nnz,)
+    int[::1] starts,             # OUT (>= nnz + 1,)
+    int[::1] rows,               # OUT (>= nnz,)
+    float[::1] row_values,       # OUT (>= nnz,)
+):
+    """`embed` through a ReLU, and `transpose_batch`, by one thread while others embed.
+
+    A sort of so little does not gain from being shared; the sums of the embedding do, and
+    take several times as long. Returns the number of distinct features.
+    """
+    cdef:
+        Py_ssize_t n = indptr.shape[0] - 1, n_distinct = 0
+        Py_ssize_t n_chunks = (n + SUMS - 1) // SUMS
+        Py_ssize_t task
+    for task in prange(1 + n_chunks, num_threads=n_threads, schedule="dynamic", nogil=True):
+        if task == 0:
+            n_distinct += sort_columns(
+                &indptr[0], n, &indices[0], &values[0], n_bits, &keys[0, 0], &keys[1, 0],
+                &row_of[0], &features[0], &starts[0], &rows[0], &row_values[0],
+            )
+        else:
+            embed_rows(indptr, indices, values, table, bias, out, True, (task - 1) * SUMS)
+    return n_distinct
 
 
 def score(

@@ -110,14 +110,15 @@ def test_columns_are_the_sorted_batch(rows, stride):
     values = np.arange(len(indices), dtype=np.float32)
     wanted = reference.transpose_batch(indptr, indices, values)
     columns = Columns(9 * stride + 1)
-    for n_threads in 1, 2, 5:
-        features, starts, *places = columns.of(indptr, indices, values, n_threads)
-        assert_same((features, starts[: len(features) + 1], *places), wanted)
+    assert_same(columns.of(indptr, indices, values), wanted)
 
 
 @pytest.mark.parametrize("n", [1, 300])
-def test_columns_of_a_long_batch(n, n_threads):
-    X = make_matrix(n, seed=1)
-    features, starts, *places = Columns(N_COLUMNS).of(X.indptr, X.indices, X.data, n_threads)
+def test_columns_while_embedding(n, n_threads):
+    X, table = make_matrix(n, seed=1), np.ones((N_COLUMNS, 17), dtype=np.float32)
+    bias, out = np.full(17, -99, dtype=np.float32), np.empty((n, 17), dtype=np.float32)
+    columns = Columns(N_COLUMNS)
     wanted = reference.transpose_batch(X.indptr, X.indices, X.data)
-    assert_same((features, starts[: len(features) + 1], *places), wanted)
+    assert_same(columns.while_embedding(X, table, bias, out, n_threads), wanted)
+    np.testing.assert_array_equal(out, np.maximum(X @ table + bias, 0))
+    assert_same(columns.of(X.indptr, X.indices, X.data), wanted)
