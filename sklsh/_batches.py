@@ -94,10 +94,11 @@ class Rows:
         )  # fmt: skip
         return Batch(starts, taken, taken_values, (len(rows), self.X.shape[1]))
 
-
     def batches(self, order, batch_size, dropout=0.0, seed=0):
-        """Yield the rows in this order, batch by batch; memory is taken for a few at a time."""
+        """Yield the rows in this order, batch by batch, of which a few are taken at once."""
         at_once = batch_size * max(1, ROWS_AT_ONCE // batch_size)
+        if not sp.issparse(self.X):  # as wide as X: room for one batch at a time
+            at_once = batch_size
         for rows in gen_batches(len(order), at_once):
             taken = self.take(order[rows], dropout, seed + rows.start)
             for batch in gen_batches(taken.shape[0], batch_size):

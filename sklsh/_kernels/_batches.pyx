@@ -22,7 +22,9 @@ ctypedef fused number:
     double
 
 
-cdef inline bint kept(unsigned long long salt, Py_ssize_t j, unsigned long long threshold) noexcept nogil:
+cdef inline bint kept(
+    unsigned long long salt, Py_ssize_t j, unsigned long long threshold
+) noexcept nogil:
     """Whether the matrix's j'th value outlives dropout."""
     return (mix(salt + <unsigned long long> j) >> 32) >= threshold
 

@@ -85,6 +85,31 @@ def test_rows_of_a_dense_matrix_are_those_of_its_csr_form(rate):
     assert got.shape == (4, N_COLUMNS)
 
 
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("batch_size", [1, 7, 50, 99])
+def test_batches_are_the_rows_in_order(batch_size, form, monkeypatch):
+    monkeypatch.setattr("sklsh._batches.ROWS_AT_ONCE", 21)
+    dense = make_matrix().toarray()
+    order = np.random.default_rng(0).permutation(50)
+    batches = list(Rows(form(dense)).batches(order, batch_size))
+    assert [batch.shape[0] for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    for batch in batches:
+        assert batch.indptr[0] == 0
+    stacked = sp.vstack([sp.csr_array((b.data, b.indices, b.indptr), b.shape) for b in batches])
+    np.testing.assert_array_equal(stacked.toarray(), dense[order])
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_batches_drop_other_values_each(form, monkeypatch):
+    monkeypatch.setattr("sklsh._batches.ROWS_AT_ONCE", 10)
+    X = form(np.ones((40, 64), dtype=np.float32))
+    kept = [
+        tuple(batch.indices.tolist())
+        for batch in Rows(X).batches(np.arange(40), 10, dropout=0.5, seed=3)
+    ]
+    assert len(set(kept)) == 4
+
+
 def test_rows_of_any_dtype_are_floats():
     X = make_matrix(dtype=bool)
     X.indptr = X.indptr.astype(np.int64)  # one may be wider than the other

@@ -98,6 +98,13 @@ def test_embed_row_without_values_is_the_bias(simd_level):
     assert np.array_equal(embed(nothing, normals(N_FEATURES, 17), bias), [bias] * 3)
 
 
+def test_embed_lets_nan_through_the_relu(simd_level):
+    nothing = np.zeros(2, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32)
+    bias = np.array([np.nan, -1, 2], dtype=np.float32)
+    out = embed(nothing, normals(N_FEATURES, 3), bias, relu=True)
+    np.testing.assert_array_equal(out, [[np.nan, 0, 2]])
+
+
 @pytest.mark.parametrize("width", [17, 128, 130])
 def test_embed_row_alone_equals_row_in_batch(width, simd_level):
     batch, table, bias = make_batch(80), normals(N_FEATURES, width), normals(width)
