@@ -5,6 +5,7 @@ of its own, so that what is large comes from memory.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,7 +18,7 @@ from sklsh._kernels import _losses, _products, _rows
 from sklsh._memory import aligned_zeros
 from sklsh._output import OutputLayer
 from sklsh.datasets import make_xmc_classification
-from sklsh.optimizers import Adam, Parameter
+from sklsh.optimizers import Adam, Parameter, make_optimizer
 
 FLOAT = 4  # bytes
 KERNELS = {}  # name: function of (sizes, random) that makes a Case
@@ -161,35 +162,50 @@ def score(sizes, random):
 # ---- updates ----
 
 
+ADAMS = {
+    "Adam": Adam(),
+    "row-wise Adam": Adam(second_moment="row"),
+    "row-wise Adam, beta_1 0": Adam(beta_1=0, second_moment="row"),
+}
+RATE = 1e-3
+
+
 class NumpyAdam:
     """Adam on rows of a parameter's copy, as NumPy does it."""
 
-    def __init__(self, parameter):
+    def __init__(self, parameter, adam):
         arrays = (parameter.weights, *parameter.slots)
         self.weights, self.mean, self.square = (array.copy() for array in arrays)
-        self.t = 0
+        self.adam, self.t = adam, 0
 
     def step(self, rows, gradient, rate):
         """Update rows."""
         self.t += 1
-        rate *= np.sqrt(1 - 0.999**self.t) / (1 - 0.9**self.t)
-        mean, square = self.mean[rows], self.square[rows]
-        mean += np.float32(0.1) * (gradient - mean)
-        square += np.float32(0.001) * (gradient * gradient - square)
-        self.mean[rows], self.square[rows] = mean, square
+        beta_1, beta_2 = self.adam.beta_1, self.adam.beta_2
+        rate *= np.sqrt(1 - beta_2**self.t) / (1 - beta_1**self.t)
+        mean, square, new = gradient, self.square[rows], gradient * gradient
+        if self.adam.second_moment == "row":
+            new = new.mean(axis=1, keepdims=True)
+        square += np.float32(1 - beta_2) * (new - square)
+        self.square[rows] = square
+        if beta_1:
+            mean = self.mean[rows]
+            mean += np.float32(1 - beta_1) * (gradient - mean)
+            self.mean[rows] = mean
         self.weights[rows] -= np.float32(rate) * mean / (np.sqrt(square) + np.float32(1e-8))
 
 
-RATE = 1e-3
-ADAM_BYTES = 2 * 3 * FLOAT  # weight and two moments, read and written
+def bytes_a_row(adam, width):
+    """Bytes of a row's weights and state, read and written."""
+    return 2 * FLOAT * (width + sum(adam.slot_widths(width)))
 
 
-@kernel("Adam, rows")
-def adam_on_rows(sizes, random):
+def adam_on_rows(adam, sizes, random):
     """Update of candidate rows; returns a few of them."""
-    parameter = Parameter(normal(random, sizes.n_classes, sizes.width), Adam.n_slots)
-    ids, adam, numpy = in_turn(sizes.candidate_sets(random)), Adam(), NumpyAdam(parameter)
+    parameter = Parameter(normal(random, sizes.n_classes, sizes.width), adam)
+    ids, numpy = in_turn(sizes.candidate_sets(random)), NumpyAdam(parameter, adam)
     gradient = normal(random, sizes.candidates, sizes.width)
+    adam = make_optimizer(adam)
 
     def ours(i):
         adam.begin_step(RATE)
@@ -200,15 +216,14 @@ def adam_on_rows(sizes, random):
         numpy.step(ids(i), gradient, RATE)
         return numpy.weights[ids(i)[:8]]
 
-    shape = f"{sizes.candidates:,} of {sizes.n_classes:,} rows"
-    return Case(shape, ours, rival, Work(rewritten=gradient.size * ADAM_BYTES))
+    work = Work(rewritten=sizes.candidates * bytes_a_row(adam, sizes.width))
+    return Case(f"{sizes.candidates:,} of {sizes.n_classes:,} rows", ours, rival, work)
 
 
-@kernel("Adam, embedding")
-def adam_on_embedding(sizes, random):
+def adam_on_embedding(adam, sizes, random):
     """Gradient and update of the embedding of a batch's features; returns a few."""
-    parameter = Parameter(normal(random, sizes.n_features, sizes.width), Adam.n_slots)
-    adam, numpy = Adam(), NumpyAdam(parameter)
+    parameter = Parameter(normal(random, sizes.n_features, sizes.width), adam)
+    adam, numpy = make_optimizer(adam), NumpyAdam(parameter, adam)
     batches, delta = sizes.batches(), normal(random, sizes.batch, sizes.width)
     columns = [Columns(sizes.n_features).of(X.indptr, X.indices, X.data) for X in batches]
     transposed = [
@@ -228,8 +243,13 @@ def adam_on_embedding(sizes, random):
         return numpy.weights[features[:8]]
 
     n, entries = mean_counts(batches)
-    work = Work(2 * entries * sizes.width, rewritten=n * sizes.width * ADAM_BYTES)
+    work = Work(2 * entries * sizes.width, rewritten=n * bytes_a_row(adam, sizes.width))
     return Case(f"{n:,.0f} of {sizes.n_features:,} rows", ours, rival, work)
+
+
+for _name, _adam in ADAMS.items():
+    kernel(f"{_name}, rows")(partial(adam_on_rows, _adam))
+    kernel(f"{_name}, embedding")(partial(adam_on_embedding, _adam))
 
 
 # ---- batches and codes ----
@@ -359,7 +379,7 @@ def softmax(sizes, random):
 def top_k(sizes, random):
     """Largest logits of each row among all classes."""
     k, hidden = 5, normal(random, sizes.batch, sizes.width)
-    layer = OutputLayer(sizes.n_classes, sizes.width, n_slots=0)
+    layer = OutputLayer(sizes.n_classes, sizes.width)
     layer.weights[...] = normal(random, sizes.n_classes, sizes.width)
 
     def rival(i):

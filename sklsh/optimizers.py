@@ -250,9 +250,9 @@ class Adam(Optimizer):
 
     A row's moments move only in steps that touch it, as in PyTorch's ``SparseAdam``.
 
-    Touched rows are scattered in memory, so a step takes as long as it takes to read and
-    write them: the weights and both moments, 12 bytes a weight as float32. One second
-    moment a row leaves 8 of them, and `beta_1=0`, which keeps no first moment, leaves 4.
+    Touched rows are scattered in memory, and most of a step goes by in reading and writing
+    them: a float32 weight and its moments, 12 bytes. Either one second moment a row or
+    `beta_1=0`, which keeps no first moment, leaves 8 of them, and both together 4.
 
     Parameters
     ----------

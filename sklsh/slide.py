@@ -85,10 +85,10 @@ class SLIDEClassifier(NetworkClassifier):
 
     optimizer : {"adam", "rowwise_adam", "momentum", "sgd"} or Optimizer, default="adam"
         How weights move. All of them touch only rows that have a gradient. "rowwise_adam"
-        keeps one second moment for each row of weights, not for each weight: two thirds of
-        the memory and of the time of an update, and with `beta_1=0`, which keeps no first
-        moment either, one third. See :class:`sklsh.optimizers.Adam`. "momentum" and
-        "sgd" want a larger `learning_rate_init` than the default, 0.1 or 1.
+        keeps one second moment for each row of weights, not for each weight: less memory
+        for a step to go through, and with `beta_1=0`, which keeps no first moment, less
+        still. Its steps are of another size, so that another rate may be the best.
+        "momentum" and "sgd" want a larger `learning_rate_init` than the default, 0.1 or 1.
 
     learning_rate_init : float, default=0.01
         Rate of the first step.
