@@ -157,7 +157,9 @@ def main():
     """Run, print, and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ours = [name for name, system in SYSTEMS.items() if system.ours]
-    parser.add_argument("--systems", nargs="+", choices=ours, default=("int8", "uniform", "lsh"))
+    parser.add_argument(
+        "--systems", nargs="+", choices=ours, default=("uniform-row-int8", "uniform", "lsh")
+    )
     parser.add_argument("--classes", type=int, default=131_072)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--features", type=int, default=135_909)

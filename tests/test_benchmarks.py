@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from sklsh._auto import rows_per_step
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-OURS = {"systems", *(path.stem for path in BENCHMARKS.glob("*.py"))}  # its modules
+OURS = {"systems", "cases", *(path.stem for path in BENCHMARKS.glob("*.py"))}  # its modules
 
 
 @pytest.fixture
@@ -289,6 +289,7 @@ def test_every_kernel_does_what_numpy_does(module):
     run = {"results": results, "measured": dataclasses.asdict(machine), "command": "python"}
     table = module("results").kernels_table(run | {"machine": {"cpu": "a CPU"}})
     assert len(table) == 2 + len(results) + 2
+    case = kernels.KERNELS["top 5"](sizes, np.random.default_rng(0))
     case.rival = lambda i: case.ours(i) + 1
     with pytest.raises(AssertionError, match="something else"):
         kernels.check("top 5", case)

@@ -1,7 +1,9 @@
 """What benchmarks/width.py trains for an epoch, batch by batch, under names.
 
 All train the same network with the same loss: a plain softmax over the batch's labels and
-its negatives, without a correction. `settings` of sklsh are parameters of SLIDEClassifier.
+its negatives, without a correction. `settings` of sklsh are parameters of SLIDEClassifier;
+"row" in a title stands for Adam without a first moment and with one second moment a row, "int8"
+for dense products of 8-bit integers.
 """
 
 from dataclasses import dataclass, field
@@ -9,6 +11,7 @@ from dataclasses import dataclass, field
 from roofline import Step
 
 from sklsh import SLIDEClassifier
+from sklsh.optimizers import Adam
 
 
 class PausingClassifier(SLIDEClassifier):
@@ -126,14 +129,25 @@ def _sklsh(title, full=False, **settings):
     return Stepped(f"sklsh, {title}", Sklsh, settings, full)
 
 
+ROW = Adam(beta_1=0, second_moment="row")  # one number of state for a row
+
 SYSTEMS = {
     "pytorch": Stepped("PyTorch, uniform", PyTorch),
     "pytorch-full": Stepped("PyTorch, full softmax", PyTorch, {"full": True}, full=True),
     "uniform": _sklsh("uniform", negatives="uniform"),
-    "int8": _sklsh("uniform, 8-bit products", negatives="uniform", product_dtype="int8"),
-    "bfloat16": _sklsh("uniform, bfloat16", negatives="uniform", dtype="bfloat16"),
+    "uniform-bfloat16": _sklsh("uniform, bfloat16", negatives="uniform", dtype="bfloat16"),
+    "uniform-int8": _sklsh("uniform, int8", negatives="uniform", product_dtype="int8"),
+    "uniform-row": _sklsh("uniform, row", negatives="uniform", optimizer=ROW),
+    "uniform-row-int8": _sklsh(
+        "uniform, row, int8", negatives="uniform", optimizer=ROW, product_dtype="int8"
+    ),
     "lsh": _sklsh("lsh", negatives="lsh"),
-    "lsh-int8": _sklsh("lsh, 8-bit products", negatives="lsh", product_dtype="int8"),
+    "lsh-row-int8": _sklsh(
+        "lsh, row, int8", negatives="lsh", optimizer=ROW, product_dtype="int8"
+    ),
     "full": _sklsh("full softmax", full=True, active_set="full"),
-}
-USUAL = ("pytorch", "pytorch-full", "uniform", "int8", "lsh", "lsh-int8", "full")
+}  # fmt: skip
+USUAL = (
+    "pytorch", "pytorch-full", "uniform", "uniform-row", "uniform-row-int8", "lsh", "lsh-row-int8",
+    "full",
+)  # fmt: skip
