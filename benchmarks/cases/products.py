@@ -124,6 +124,9 @@ def top_k(sizes, random):
     layer = OutputLayer(sizes.n_classes, sizes.width)
     layer.weights[...] = normal(random, sizes.n_classes, sizes.width)
 
+    def ours(i):
+        return layer.top_k(hidden, k, 1)[1]
+
     def rival(i):
         logits = hidden @ layer.weights.T
         logits += layer.bias
@@ -132,4 +135,4 @@ def top_k(sizes, random):
 
     work = Work(2 * len(hidden) * layer.weights.size, read=layer.weights.nbytes)
     shape = f"{len(hidden)} rows, {sizes.n_classes:,} classes"
-    return Case(shape, lambda i: layer.top_k(hidden, k, 1)[1], rival, work)
+    return Case(shape, ours, rival, work, precision="int8")  # codes rule most classes out
