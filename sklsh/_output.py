@@ -8,12 +8,12 @@ makes sparse ones.
 import numpy as np
 
 from sklsh._batches import Columns
-from sklsh._kernels import _int8, _losses, _products, _rows, _topk, _topk_bounded
+from sklsh._kernels import _int8, _losses, _products, _rows
 from sklsh._memory import Scratch, padded
+from sklsh._top_k import top_k
 from sklsh.negatives import RowCandidates
 from sklsh.optimizers import Parameter
 
-BOUNDED_FROM = 48  # rows a thread, by which coding the classes for bounds pays
 NO_WEIGHT = np.zeros(0, dtype=np.float32)
 LOG_PARTITION_MEMORY = 0.98  # weight of the past in the running mean of log sum exp
 
@@ -87,12 +87,7 @@ class OutputLayer:
 
     def top_k(self, hidden, k, n_threads):
         """The k classes of largest logit: (ids, logits), best first."""
-        ids = np.empty((len(hidden), k), dtype=np.int32)
-        scores = np.empty((len(hidden), k), dtype=np.float32)
-        many = len(hidden) >= BOUNDED_FROM * n_threads
-        kernel = _topk_bounded if many and _topk_bounded.available(hidden.shape[1]) else _topk
-        kernel.top_k(hidden, self.weights, self.bias, ids, scores, n_threads)
-        return ids, scores
+        return top_k(hidden, self.weights, self.bias, k, n_threads)
 
     # ---- training ----
 

@@ -12,6 +12,9 @@
  * what underflows. Codes that would scale badly are not trusted: a row or class whose
  * largest value is below SMALLEST counts as all error, and one above LARGEST, or not a
  * number, has a bound that says nothing.
+ *
+ * Coarser and cheaper, h . w <= |h| |w|: where classes stand in the order of falling norms,
+ * that of the next one, and the largest bias of those to come, tell whether any can matter.
  */
 #ifndef SKLSH_BOUNDS_H
 #define SKLSH_BOUNDS_H
@@ -44,6 +47,26 @@ typedef struct {
     float error;     /* at least |e| */
     float threshold; /* classes whose bound is below are of no interest */
 } row_bounds;
+
+/* At least |w|, given w . w in floats; UNDERFLOW makes up for squares that were too small. */
+#define UNDERFLOW 1e-17f
+static inline float norm_above(float square)
+{
+    return sqrtf(square) * MARGIN + UNDERFLOW;
+}
+
+/* At least the bias, and what adding it may round. */
+static inline float bias_above(float bias)
+{
+    return bias + (fabsf(bias) * SLACK(0) + TINY);
+}
+
+/* Whether no class with at most this norm and bias can reach the row's threshold. */
+static inline int is_done(const row_bounds *row, float norm, float bias)
+{
+    return row->scale == row->scale &&
+           (row->norm + row->error) * norm + bias < row->threshold;
+}
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -121,7 +144,7 @@ static void bound_class(const float *weights, float bias, ptrdiff_t width, int j
 {
     code_floats(weights, width, -127, 127, panel->codes + 4 * j, 4 * BOUND_CLASSES,
                 &panel->scale[j], &panel->norm[j], &panel->error[j]);
-    panel->bias[j] = bias + (fabsf(bias) * SLACK(0) + TINY);
+    panel->bias[j] = bias_above(bias);
 }
 
 /* vpdpbusd by name: gcc 12 spills the sums around the intrinsic. */
@@ -212,4 +235,5 @@ static ptrdiff_t scan_panel(ptrdiff_t n_rows, ptrdiff_t width, const uint8_t *co
 #undef MARGIN
 #undef SLACK
 #undef TINY
+#undef UNDERFLOW
 #endif

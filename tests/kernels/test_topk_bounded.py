@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from sklsh._kernels import _topk, _topk_bounded
 from sklsh._storage import to_bfloat16
+from sklsh._top_k import by_bounds
 
 
 @pytest.fixture(autouse=True)
@@ -20,16 +21,15 @@ def normals(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
-def ranked(kernel, hidden, weights, bias, k, n_threads=1):
+def plain(hidden, weights, bias, k):
     ids = np.full((len(hidden), k), -7, np.int32)
     scores = np.full((len(hidden), k), np.nan, np.float32)
-    kernel.top_k(hidden, weights, bias, ids, scores, n_threads)
+    _topk.top_k(hidden, weights, bias, ids, scores, 1)
     return ids, scores
 
 
 def check(hidden, weights, bias, k, n_threads=1):
-    got = ranked(_topk_bounded, hidden, weights, bias, k, n_threads)
-    wanted = ranked(_topk, hidden, weights, bias, k)
+    got, wanted = by_bounds(hidden, weights, bias, k, n_threads), plain(hidden, weights, bias, k)
     np.testing.assert_array_equal(got[0], wanted[0])
     np.testing.assert_array_equal(got[1], wanted[1])
 
@@ -56,9 +56,9 @@ def test_more_rows_than_a_thread_takes_at_once(n_threads):
 
 def test_row_alone_equals_row_in_batch():
     hidden, weights, bias = normals(40, 48), normals(900, 48, seed=1), normals(900, seed=2)
-    together = ranked(_topk_bounded, hidden, weights, bias, 9)
+    together = by_bounds(hidden, weights, bias, 9, 1)
     for i in range(40):
-        alone = ranked(_topk_bounded, hidden[i : i + 1], weights, bias, 9)
+        alone = by_bounds(hidden[i : i + 1], weights, bias, 9, 1)
         assert np.array_equal(alone[0][0], together[0][i])
         assert np.array_equal(alone[1][0], together[1][i])
 
@@ -66,6 +66,19 @@ def test_row_alone_equals_row_in_batch():
 def ascending(random, hidden, weights, bias):
     """Every class beats all before it."""
     weights[:] = np.abs(hidden.mean(axis=0)) * np.linspace(0.1, 3, len(weights))[:, None]
+
+
+def falling_norms(random, hidden, weights, bias):
+    """Most classes are too short for their products to matter; some have large biases."""
+    weights *= np.float32(10.0) ** -random.uniform(0, 4, (len(weights), 1)).astype(np.float32)
+    bias[:] = np.where(random.random(len(bias)) < 0.01, bias, -3)
+
+
+def zeros(random, hidden, weights, bias):
+    """Weights before training, and rows without a feature."""
+    weights[random.random(len(weights)) < 0.9] = 0
+    hidden[::2] = 0
+    bias[:] = np.round(bias)
 
 
 def near_ties(random, hidden, weights, bias):
@@ -105,7 +118,17 @@ def not_numbers(random, hidden, weights, bias):
     hidden[1, 2], hidden[2, 2] = np.nan, np.inf
 
 
-TRICKS = [ascending, near_ties, outliers, negative, extremes, infinite_bias, not_numbers]
+TRICKS = [
+    ascending,
+    falling_norms,
+    zeros,
+    near_ties,
+    outliers,
+    negative,
+    extremes,
+    infinite_bias,
+    not_numbers,
+]
 
 
 @pytest.mark.parametrize("trick", TRICKS, ids=[f.__name__ for f in TRICKS])
@@ -142,4 +165,4 @@ def test_tricks_together(tricks, seed, k, hidden_scale, weight_scale):
 def test_rows_too_wide_are_refused():
     assert not _topk_bounded.available(4112)
     with pytest.raises(ValueError, match="at most 4096 floats; got 4112"):
-        ranked(_topk_bounded, normals(2, 4112), normals(3, 4112), normals(3), 1)
+        by_bounds(normals(2, 4112), normals(3, 4112), normals(3), 1, 1)
