@@ -5,6 +5,7 @@ import sys
 import numpy as np
 
 from sklsh._hashing import make_hasher, resolved_n_bits
+from sklsh._kernels import _candidates
 from sklsh._memory import require_bytes, writable
 from sklsh._tables import HashTables
 
@@ -71,15 +72,18 @@ class OutputTables:
         """Codes of activations, (n, n_tables) int32."""
         return self.hasher.codes(hidden, n_threads=n_threads)
 
-    def best(self, hidden, output, k, *, salt, n_threads):
-        """Classes in the buckets of each row of `hidden`, largest logit first.
+    def pool_hits(self, hidden, position, ids, n, *, salt, n_threads):
+        """Add the classes in the buckets of the rows of `hidden` to the set ids[:n].
 
-        Returns (ids, logits, found): of the k places of row i, found[i] are filled.
+        Each is there once, for the row that finds it first: row i has the ids from
+        starts[i] to starts[i + 1]. Returns starts.
         """
-        return self.tables.best(
-            self.codes(hidden, n_threads), hidden, output.weights, output.bias, k,
-            bucket_cap=self.bucket_cap, salt=salt, n_threads=n_threads,
+        starts = np.empty(len(hidden) + 1, dtype=np.intp)
+        _candidates.pool_hits(
+            self.codes(hidden, n_threads), self.tables.starts, self.tables.ids, self.bucket_cap,
+            salt, position, ids, n, starts,
         )  # fmt: skip
+        return starts
 
     def note_step(self, ids):
         """Take note that a step has changed the rows `ids`."""

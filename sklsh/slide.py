@@ -63,14 +63,14 @@ class SLIDEClassifier(NetworkClassifier):
     n_tables : int, default=8
         Hash tables.
 
-    bucket_size : int, default=6
+    bucket_size : int, default=24
         Wanted classes in a bucket, by which "auto" chooses `n_bits`. While training, a
         look-up reads at most a third more of a bucket; prediction reads all of it.
 
-    rehash_every : int, default=50
+    rehash_every : int, default=10
         Batches until output rows that have changed are hashed again.
 
-    rehash_growth : float, default=1.1
+    rehash_growth : float, default=1.2
         Factor by which that period grows each time; at least 1.
 
     prediction : {"exact", "lsh"}, default="exact"
@@ -294,9 +294,9 @@ class SLIDEClassifier(NetworkClassifier):
         hash_family="simhash",
         n_bits="auto",
         n_tables=8,
-        bucket_size=6,
-        rehash_every=50,
-        rehash_growth=1.1,
+        bucket_size=24,
+        rehash_every=10,
+        rehash_growth=1.2,
         prediction="exact",
         input_dropout="auto",
         optimizer="adam",

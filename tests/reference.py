@@ -197,13 +197,28 @@ def union_of_buckets(query_codes, item_codes):
     return list(dict.fromkeys(np.concatenate(read)))
 
 
+def pool_hits(codes, item_codes, held, bucket_cap, salt):
+    """For each query the ids it reads that neither `held` nor an earlier query has."""
+    seen, pools = set(held), []
+    for query in codes:
+        read = np.concatenate(looked_at(query, item_codes, bucket_cap, salt)).tolist()
+        pools.append([id for id in dict.fromkeys(read) if id not in seen])
+        seen.update(read)
+    return pools
+
+
+def rank_pool(pool, query, vectors, offset, k):
+    """(ids, scores): of the ids of a pool at most k, best first, ties to the smaller id."""
+    pool = np.sort(np.array(pool, int))
+    scores = vectors[pool].astype(float) @ query + offset[pool]
+    best = np.argsort(-scores, kind="stable")[:k]
+    return pool[best], scores[best]
+
+
 def rank_hits(query_codes, item_codes, bucket_cap, salt, query, vectors, offset, k):
     """(ids, scores) of one query: at most k, best first, ties to the smaller id."""
     read = looked_at(query_codes, item_codes, bucket_cap, salt)
-    found = np.unique(np.concatenate(read))
-    scores = vectors[found].astype(float) @ query + offset[found]
-    best = np.argsort(-scores, kind="stable")[:k]
-    return found[best], scores[best]
+    return rank_pool(np.unique(np.concatenate(read)), query, vectors, offset, k)
 
 
 # ---- _topk ----

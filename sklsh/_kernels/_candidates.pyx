@@ -6,6 +6,7 @@ array ever needs clearing and a batch costs nothing that grows with the number o
 (Briggs and Torczon's sparse set, doi:10.1145/176454.176484).
 """
 
+from sklsh._kernels._buckets cimport first_read, prefetch_buckets
 from sklsh._kernels._random cimport below
 
 
@@ -34,6 +35,40 @@ def take_labels(
             n += add(labels[j], &position[0], &ids[0], n)
             label_positions[j] = position[labels[j]]
     return n
+
+
+def pool_hits(
+    const int[:, ::1] codes,     # IN (n_asking, n_tables), -1 or a bucket
+    const int[:, ::1] starts,    # IN (n_tables, n_buckets + 1)
+    const int[:, ::1] bucket_ids,  # IN (n_tables, n_classes)
+    Py_ssize_t bucket_cap,       # ids looked at in each bucket
+    unsigned long long salt,     # says which, where a bucket holds more
+    int[::1] position,           # SCRATCH (n_classes,)
+    int[::1] ids,                # IN/OUT (n_classes,)
+    Py_ssize_t n,
+    Py_ssize_t[::1] pool_starts,  # OUT (n_asking + 1,)
+):
+    """Add what the buckets of the rows hold, each id for the row that finds it first.
+
+    The hits of row i are ids[pool_starts[i]:pool_starts[i + 1]]. The set can be cut back to
+    its first n ids afterwards. O(n_asking n_tables bucket_cap).
+    """
+    cdef Py_ssize_t i, t, at, first, load, n_asking = codes.shape[0]
+    with nogil:
+        for i in range(n_asking):
+            pool_starts[i] = n
+            if i + 1 < n_asking:
+                prefetch_buckets(&codes[i + 1, 0], starts, bucket_ids, bucket_cap, salt)
+            for t in range(codes.shape[1]):
+                if codes[i, t] < 0:
+                    continue
+                first = starts[t, codes[i, t]]
+                load = starts[t, codes[i, t] + 1] - first
+                at = first_read(codes[i, t], t, load, bucket_cap, salt)
+                for _ in range(min(load, bucket_cap)):
+                    n += add(bucket_ids[t, first + at], &position[0], &ids[0], n)
+                    at = at + 1 if at + 1 < load else 0
+        pool_starts[n_asking] = n
 
 
 def take_ranked(

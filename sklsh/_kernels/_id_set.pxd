@@ -1,7 +1,5 @@
 """A small set of ids: open addressing in an array of a power-of-two size, -1 where empty."""
 
-from sklsh._kernels._random cimport mix
-
 
 cdef inline Py_ssize_t set_capacity(Py_ssize_t n) noexcept nogil:
     """Places of a set for n ids: a power of two, at most half full."""
@@ -12,8 +10,10 @@ cdef inline Py_ssize_t set_capacity(Py_ssize_t n) noexcept nogil:
 
 
 cdef inline bint add_to_set(int* seen, Py_ssize_t capacity, int id) noexcept nogil:
-    """True if the id was not in the set yet."""
-    cdef Py_ssize_t place = <Py_ssize_t> (mix(id) & <unsigned long long> (capacity - 1))
+    """True if the id was not in the set yet. Its place: Knuth's multiplicative hashing."""
+    cdef:
+        unsigned long long golden = <unsigned long long> 0x9E3779B97F4A7C15
+        Py_ssize_t place = <Py_ssize_t> ((golden * id) >> 32) & (capacity - 1)
     while seen[place] >= 0:
         if seen[place] == id:
             return False

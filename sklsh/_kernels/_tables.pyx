@@ -9,9 +9,10 @@ from cython.parallel import parallel, prange
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+from sklsh._kernels._buckets cimport first_read, prefetch_buckets
 from sklsh._kernels._id_set cimport add_to_set, set_capacity
-from sklsh._kernels._random cimport below, mix
 from sklsh._kernels._ranking cimport offer
+from sklsh._kernels._simd cimport prefetch_bytes
 from sklsh._kernels._stored cimport dot, prefetch_row, stored
 
 cdef enum:
@@ -142,12 +143,41 @@ def rank_hits(
         seen = <int*> malloc(capacity * sizeof(int))
         candidates = <int*> malloc(max(most, 1) * sizeof(int))
         for i in prange(n, schedule="dynamic", chunksize=16):
+            if i + 1 < n:
+                prefetch_buckets(&codes[i + 1, 0], starts, ids, bucket_cap, salt)
             n_distinct = distinct(&codes[i, 0], starts, ids, bucket_cap, salt, hits[i],
                                   seen, candidates)
             found[i] = rank(candidates, n_distinct, &queries[i, 0], width, vectors, offset,
                             &best[i, 0], &scores[i, 0], k)
         free(seen)
         free(candidates)
+
+
+def rank_pools(
+    const Py_ssize_t[::1] pool_starts,  # IN (n + 1,)
+    const int[::1] pool,         # IN (>= pool_starts[n],): ids, distinct within a query
+    const float[:, ::1] queries,  # IN (n, width)
+    const stored[:, ::1] vectors,  # IN (n_ids, width)
+    const float[::1] offset,     # IN (n_ids,)
+    int[:, ::1] best,            # OUT (n, k)
+    float[:, ::1] scores,        # OUT (n, k)
+    Py_ssize_t[::1] found,       # OUT (n,): how many of the k places are filled
+    int n_threads,
+):
+    """Of each query's pool the k ids of largest query . vector + offset, best first.
+
+    Query i has pool[pool_starts[i]:pool_starts[i + 1]]. O(width + k) an id of a pool.
+    """
+    cdef:
+        Py_ssize_t n = queries.shape[0], width = queries.shape[1], k = best.shape[1]
+        Py_ssize_t i
+    if pool_starts[n] > pool.shape[0]:
+        raise ValueError("pools end behind their array.")
+    for i in prange(n, num_threads=n_threads, schedule="dynamic", chunksize=16, nogil=True):
+        found[i] = 0
+        if pool_starts[i + 1] > pool_starts[i]:
+            found[i] = rank(&pool[pool_starts[i]], pool_starts[i + 1] - pool_starts[i],
+                            &queries[i, 0], width, vectors, offset, &best[i, 0], &scores[i, 0], k)
 
 
 cdef Py_ssize_t largest(const Py_ssize_t[::1] counts) noexcept nogil:
@@ -161,28 +191,32 @@ cdef Py_ssize_t distinct(
     const int* codes, const int[:, ::1] starts, const int[:, ::1] ids,
     Py_ssize_t bucket_cap, unsigned long long salt, Py_ssize_t hits, int* seen, int* out,
 ) noexcept nogil:
-    """Distinct ids of the query's buckets; returns how many.
-
-    Of a bucket with more than bucket_cap ids, a run of bucket_cap from a place that the
-    salt and the bucket choose: not always the first, or small ids would crowd out large.
-    """
+    """Distinct ids of the query's buckets; returns how many."""
     cdef:
         Py_ssize_t capacity = set_capacity(hits)
-        Py_ssize_t n_tables = starts.shape[0]
-        Py_ssize_t t, j, first, load, shift, n = 0
+        Py_ssize_t t, first, load, shift, n_tail, n_read, n = 0
     memset(seen, 255, capacity * sizeof(int))
-    for t in range(n_tables):
+    for t in range(starts.shape[0]):
         if codes[t] < 0:
             continue
         first = starts[t, codes[t]]
         load = starts[t, codes[t] + 1] - first
-        shift = 0
-        if load > bucket_cap:
-            shift = below(mix(salt) + codes[t], t, load)
-        for j in range(min(load, bucket_cap)):
-            if add_to_set(seen, capacity, ids[t, first + (shift + j) % load]):
-                out[n] = ids[t, first + (shift + j) % load]
-                n += 1
+        shift = first_read(codes[t], t, load, bucket_cap, salt)
+        n_read = min(load, bucket_cap)
+        n_tail = min(n_read, load - shift)
+        n = add_run(&ids[t, 0] + first + shift, n_tail, seen, capacity, out, n)
+        n = add_run(&ids[t, 0] + first, n_read - n_tail, seen, capacity, out, n)
+    return n
+
+
+cdef inline Py_ssize_t add_run(
+    const int* run, Py_ssize_t n_run, int* seen, Py_ssize_t capacity, int* out, Py_ssize_t n
+) noexcept nogil:
+    """Add the ids of a run that `out`, with n so far, does not have; returns the new n."""
+    cdef Py_ssize_t j
+    for j in range(n_run):
+        out[n] = run[j]
+        n += add_to_set(seen, capacity, run[j])
     return n
 
 
@@ -192,13 +226,17 @@ cdef Py_ssize_t rank(
     int* best, float* scores, Py_ssize_t k,
 ) noexcept nogil:
     """The k candidates of largest query . vector + offset; returns how many there are."""
-    cdef Py_ssize_t i, held = 0
+    cdef:
+        Py_ssize_t i, held = 0
+        float score
     for i in range(min(n, READ_AHEAD)):
         prefetch_row(&vectors[candidates[i], 0], width)
+        prefetch_bytes(&offset[candidates[i]], sizeof(float))
     for i in range(n):
         if i + READ_AHEAD < n:
             prefetch_row(&vectors[candidates[i + READ_AHEAD], 0], width)
-        held = offer(candidates[i],
-                     dot(query, &vectors[candidates[i], 0], width) + offset[candidates[i]],
-                     best, scores, held, k)
+            prefetch_bytes(&offset[candidates[i + READ_AHEAD]], sizeof(float))
+        score = dot(query, &vectors[candidates[i], 0], width) + offset[candidates[i]]
+        if held < k or not score < scores[k - 1]:  # most do not belong there
+            held = offer(candidates[i], score, best, scores, held, k)
     return held

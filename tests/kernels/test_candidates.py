@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from sklsh._kernels import _candidates
+from sklsh._tables import HashTables
 
 N_CLASSES = 40
 classes = st.integers(0, N_CLASSES - 1)
@@ -34,6 +35,14 @@ class Set:
 
     def take_uniform(self, seed, limit):
         self.n = _candidates.take_uniform(seed, self.position, self.ids, self.n, limit)
+
+    def pool_hits(self, codes, tables, bucket_cap, salt):
+        starts = np.empty(len(codes) + 1, np.intp)
+        _candidates.pool_hits(
+            codes, tables.starts, tables.ids, bucket_cap, salt, self.position, self.ids, self.n,
+            starts,
+        )  # fmt: skip
+        return [self.ids[a:b].tolist() for a, b in zip(starts[:-1], starts[1:], strict=True)]
 
     def held(self):
         return self.ids[: self.n].tolist()
@@ -69,6 +78,32 @@ def test_every_row_has_its_turn_before_any_has_two():
     drawn.take_labels([9])
     drawn.take_ranked([[1, 2, 3], [4, 9, 5], [1, 6, 7]], [3, 3, 2], limit=5)
     assert drawn.held() == [9, 1, 4, 2, 6]
+
+
+@few_cases
+@given(
+    labels=st.lists(classes, max_size=6),
+    n_asking=st.integers(0, 9),
+    bucket_cap=st.integers(1, 30),
+    salt=st.integers(0, 2**64 - 1),
+    seed=st.integers(0, 99),
+)
+def test_hits_are_pooled_for_the_row_that_finds_them_first(
+    labels, n_asking, bucket_cap, salt, seed
+):
+    rng = np.random.default_rng(seed)
+    items = rng.integers(-1, 4, (N_CLASSES, 3), dtype=np.int32)
+    codes = rng.integers(-1, 4, (n_asking, 3), dtype=np.int32)
+    tables = HashTables(N_CLASSES, 2, 3)
+    tables.rebuild(items)
+    drawn = Set()
+    drawn.take_labels(labels)
+    before = drawn.held()
+    pools = drawn.pool_hits(codes, tables, bucket_cap, salt)
+    assert pools == reference.pool_hits(codes, items, before, bucket_cap, salt)
+    best = np.array([[1, 2]])
+    drawn.take_ranked(best, [2], N_CLASSES)  # the set was not changed by it
+    assert drawn.held() == reference.take_ranked(best, [2], before, N_CLASSES)
 
 
 @few_cases
