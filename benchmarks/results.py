@@ -85,6 +85,18 @@ def width_table(run):
     return [*lines, "", f"{source(run)} {bounds(run['measured'])}"]
 
 
+def negatives_table(run):
+    """What each way to choose negatives costs and comes to, means over the seeds."""
+    lines = [f"{run['data']}; {run['setting']}.", ""]
+    lines += ["| negatives | CPU µs per row | P@1 at the end |", "|---|---|---|"]
+    for name in dict.fromkeys(r["sampler"] for r in run["results"]):
+        mine = [r for r in run["results"] if r["sampler"] == name]
+        p1 = [r["curve"][-1][1] for r in mine]
+        cost = mean(mine, "cpu_us_per_row")
+        lines.append(f"| {name} | {cost:.0f} | {np.mean(p1):.3f} (spread {np.ptp(p1):.3f}) |")
+    return [*lines, "", source(run)]
+
+
 def kernels_table(run):
     """Each kernel beside NumPy and the machine."""
     lines = [
@@ -183,13 +195,15 @@ def out_of_core_table(run):
 
 TABLES = {
     "width": width_table, "kernels": kernels_table, "xmc": xmc_block,
-    "out_of_core": out_of_core_table,
+    "out_of_core": out_of_core_table, "negatives": negatives_table,
 }  # fmt: skip
 
 
 def readme_with_tables(text):
-    """The README, its tables made from the result files."""
+    """The README, the tables that it has a place for made from the result files."""
     for name, table in TABLES.items():
+        if f"<!-- {name} -->" not in text:
+            continue
         block = "\n".join(table(json.loads((RESULTS / f"{name}.json").read_text())))
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
         text = re.sub(pattern, lambda m, block=block: f"{m[1]}{block}\n{m[2]}", text, flags=re.S)

@@ -67,10 +67,10 @@ class SLIDEClassifier(NetworkClassifier):
         Wanted classes in a bucket, by which "auto" chooses `n_bits`. While training, a
         look-up reads at most a third more of a bucket; prediction reads all of it.
 
-    rehash_every : int, default=10
+    rehash_every : int, default=20
         Batches until output rows that have changed are hashed again.
 
-    rehash_growth : float, default=1.2
+    rehash_growth : float, default=1.3
         Factor by which that period grows each time; at least 1.
 
     prediction : {"exact", "lsh"}, default="exact"
@@ -295,8 +295,8 @@ class SLIDEClassifier(NetworkClassifier):
         n_bits="auto",
         n_tables=8,
         bucket_size=24,
-        rehash_every=10,
-        rehash_growth=1.2,
+        rehash_every=20,
+        rehash_growth=1.3,
         prediction="exact",
         input_dropout="auto",
         optimizer="adam",

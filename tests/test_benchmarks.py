@@ -363,3 +363,27 @@ def test_predict_at_a_small_size():
     out = run_script("predict.py", *size, "--rivals-python", sys.executable)
     assert "sklsh, exact  cpu_us_per_row" in out and "PyTorch, 256 rows" in out
     assert "sklsh, lsh, 8 tables of 6" in out and "no pecos" in out
+
+
+def test_table_of_negatives_means_over_the_seeds(module):
+    curves = {"lsh": [(3, 0.4), (4, 0.5)], "uniform": [(3, 0.2), (4, 0.25)]}
+    run = {"data": "D", "setting": "S", "command": "C", "machine": {"cpu": "M"}, "results": [
+        {"sampler": name, "seed": seed, "cpu_us_per_row": 40 + 10 * seed,
+         "curve": [(s, p1 + 0.1 * seed) for s, p1 in curve]}
+        for seed in (0, 1) for name, curve in curves.items()
+    ]}  # fmt: skip
+    assert module("results").negatives_table(run)[4:] == [
+        "| lsh | 45 | 0.550 (spread 0.100) |", "| uniform | 45 | 0.300 (spread 0.100) |",
+        "", "From `C`, M.",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_negatives_at_a_small_size():
+    size = ["--rows", "600", "--test-rows", "100", "--features", "3000", "--classes", "2500"]
+    samplers = ["lsh", "first come", "uniform", "in-batch", "exact", "full"]
+    out = run_script(
+        "negatives.py", *size, "--seeds", "1", "--negatives", "300", "--checkpoints", "2",
+        "--samplers", *samplers,
+    )  # fmt: skip
+    assert [line.split(" seed")[0].strip() for line in out.splitlines()] == samplers

@@ -66,7 +66,7 @@ def test_lsh_predicts_a_row_alone_as_in_a_batch_and_for_any_n_jobs(wide, simd_le
 def test_predict_takes_the_way_of_predict_top_k():
     y = np.arange(2500) % 2300
     rows = np.random.RandomState(0).normal(size=(2500, 20)).astype(np.float32)
-    model = make(max_iter=1, n_active=50, n_tables=1).fit(rows, y)
+    model = make(max_iter=1, n_active=50, n_tables=1, bucket_size=6).fit(rows, y)
     exact = model.predict(rows)
     model.set_params(prediction="lsh")
     assert_array_equal(model.predict(rows), model.predict_top_k(rows, 1)[0][:, 0])
