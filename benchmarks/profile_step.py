@@ -37,7 +37,7 @@ PARTS = {
     "rehash": (["sklsh._output_tables.OutputTables.rehash"], []),
     "hash the batch": (["sklsh._kernels._simhash.simhash"], []),
     "rank hits": (
-        ["sklsh._kernels._tables.count_hits", "sklsh._kernels._tables.rank_hits"], []
+        ["sklsh._kernels._candidates.pool_hits", "sklsh._kernels._tables.rank_pools"], []
     ),
     "rest of the draw": (
         ["sklsh.negatives.Uniform.draw", "sklsh.negatives.LSH.draw"], []
