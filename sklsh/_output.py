@@ -147,7 +147,6 @@ class OutputLayer:
 
     def _step_int8(self, drawn, hidden, Y, row_weight, optimizer, n_threads):
         (m, width), n = hidden.shape, len(drawn.ids)
-        rows = self._gather(drawn, n_threads)
         d_hidden = np.empty_like(hidden)
         d_rows = self._scratch.floats("d_rows", n, width)
         d_bias = np.empty((n, 1), dtype=np.float32)
@@ -155,7 +154,8 @@ class OutputLayer:
         softmax = self.loss == "softmax"
         scratch = self._scratch.bytes("codes", _int8.scratch_bytes(m, n, width, n_threads))
         _int8.step(
-            hidden, rows, self._offset(drawn, Y), NO_WEIGHT if softmax else drawn.weights,
+            hidden, self.weights, drawn.ids, self._offset(drawn, Y),
+            NO_WEIGHT if softmax else drawn.weights,
             Y.indptr, drawn.positions, Y.data, row_weight, optimizer.seed_of(self.parameter) + 1,
             scratch, d_hidden, d_rows, d_bias[:, 0], loss, log_partition, n_threads,
         )  # fmt: skip

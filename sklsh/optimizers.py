@@ -327,11 +327,11 @@ def slot_widths(optimizer, n_columns):
 
 def _buffers(parameter, n_threads):
     """Room for a row's gradient and, as floats, for the row itself, for each thread."""
-    return aligned_zeros((n_threads, 2 * parameter.weights.shape[1]))
+    return np.empty((n_threads, 2 * parameter.weights.shape[1]), dtype=np.float32)
 
 
 def _check_rows(rows, matrix, name):
-    if len(rows) and not (0 <= rows.min() and rows.max() < len(matrix)):
+    if len(rows) and rows.view(np.uint32).max() >= len(matrix):  # negative ones are large, too
         raise ValueError(f"rows must lie in [0, {len(matrix)}), the rows of {name}.")
 
 

@@ -89,6 +89,7 @@ def int8_step(sizes, random):
     hidden = np.maximum(normal(random, m, sizes.width), 0)
     rows = normal(random, n, sizes.width)
     rows *= 0.05
+    ids = np.arange(n, dtype=np.int32)
     offset, no_weight = np.zeros(n, dtype=np.float32), np.zeros(0, dtype=np.float32)
     starts, labels = np.arange(m + 1, dtype=np.int32), np.arange(m, dtype=np.int32) % n
     ones = np.ones(m, dtype=np.float32)
@@ -98,7 +99,7 @@ def int8_step(sizes, random):
 
     def ours(i):
         _int8.step(
-            hidden, rows, offset, no_weight, starts, labels, ones, ones, i, scratch,
+            hidden, rows, ids, offset, no_weight, starts, labels, ones, ones, i, scratch,
             d_hidden, d_rows, d_offset, loss, log_partition, 1,
         )  # fmt: skip
         return d_rows

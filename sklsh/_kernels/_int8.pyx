@@ -22,6 +22,7 @@ from libc.string cimport memset
 from sklsh._kernels._losses cimport logistic_row, softmax_row
 from sklsh._kernels._random cimport mix
 from sklsh._kernels._simd cimport ops
+from sklsh._kernels._stored cimport prefetch_row, read_row, stored
 
 ctypedef signed char int8
 ctypedef unsigned char uint8
@@ -29,6 +30,7 @@ ctypedef unsigned int uint32
 ctypedef unsigned long long uint64
 
 cdef enum:
+    READ_AHEAD = 16    # rows of classes in flight
     BLOCK = 32         # rows of the batch whose logits a thread holds at a time, in L2
     CHUNK = 48         # classes whose gradients a thread makes at a time
     STRIPE = 32        # columns whose largest values a thread looks for at a time
@@ -42,6 +44,7 @@ cdef struct Codes:
     int8* hidden         # (n_batch, width)
     float* hidden_scale  # (n_batch,)
     int* hidden_sum      # (n_batch,): ZERO times the sum of each row's codes
+    float* rows          # (n_wide, width): of the candidates, in floats
     uint8* by_class      # (width / 4, n_wide, 4): codes of the rows, for the logits
     float* class_scale   # (n_wide,)
     uint8* by_unit       # (n_wide / 4, width, 4): codes of the rows, for d_hidden
@@ -54,6 +57,7 @@ cdef struct Codes:
     float* class_sum     # (m_wide / BLOCK, n_wide): sums of d_logits over a block's rows
     float* logits        # (n_threads, BLOCK, n_wide)
     int8* block          # (n_threads, BLOCK, n_wide): codes of d_logits, for d_hidden
+    float* largest       # (n_threads, width)
     float* scales        # (n_threads, width)
     int8* buffer         # (n_threads, 4 * width)
 
@@ -79,6 +83,7 @@ cdef Py_ssize_t lay_out(
     codes.hidden = <int8*> take(&free, m * width)
     codes.hidden_scale = <float*> take(&free, 4 * m)
     codes.hidden_sum = <int*> take(&free, 4 * m)
+    codes.rows = <float*> take(&free, 4 * n_wide * width)
     codes.by_class = <uint8*> take(&free, width * n_wide)
     codes.class_scale = <float*> take(&free, 4 * n_wide)
     codes.by_unit = <uint8*> take(&free, n_wide * width)
@@ -91,6 +96,7 @@ cdef Py_ssize_t lay_out(
     codes.class_sum = <float*> take(&free, m_wide // BLOCK * 4 * n_wide)
     codes.logits = <float*> take(&free, 4 * n_threads * BLOCK * n_wide)
     codes.block = <int8*> take(&free, n_threads * BLOCK * n_wide)
+    codes.largest = <float*> take(&free, n_threads * 4 * width)
     codes.scales = <float*> take(&free, n_threads * 4 * width)
     codes.buffer = <int8*> take(&free, n_threads * 4 * width)
     return free - buffer
@@ -123,16 +129,22 @@ cdef void code_hidden(
 
 
 cdef void code_class(
-    const float* row, Py_ssize_t width, Py_ssize_t c, Py_ssize_t n_wide, int8* buffer, Codes* codes
+    Py_ssize_t c, bint exists, Py_ssize_t n_wide, Py_ssize_t width, float* largest, int8* buffer,
+    Codes* codes
 ) noexcept nogil:
-    """A class's row for the logits, to the nearest, four columns together; NULL is all zeros."""
+    """A class's row for the logits, to the nearest, four columns together; else all zeros.
+
+    Notes how large its columns are.
+    """
     cdef:
+        const float* row = codes.rows + c * width
         Py_ssize_t g
         float factor = 0.0
         uint32* out = <uint32*> codes.by_class + c
     codes.class_scale[c] = 0.0
-    if row != NULL:
+    if exists:
         factor = to_codes(ops.largest(row, width), &codes.class_scale[c])
+        ops.largest_each(row, largest, width)
         ops.round_int8(row, &factor, 0, 0, ZERO, buffer, width)
     for g in range(width // 4):
         out[g * n_wide] = (<uint32*> buffer)[g]
@@ -152,24 +164,31 @@ cdef void code_four(
     ops.weave(<uint8*> buffer, width, width, <uint32*> out)
 
 
-cdef void code_scales(
-    const float* x, Py_ssize_t n, Py_ssize_t width, const float* row_scale, Py_ssize_t first,
-    Py_ssize_t n_columns, float* scale, float* factor
+cdef void row_scales(Py_ssize_t k, Py_ssize_t width, int n_threads, Codes* codes) noexcept nogil:
+    """Scale of column k of the rows, from what the threads have noted."""
+    cdef:
+        float largest = 0.0
+        int thread
+    for thread in range(n_threads):
+        largest = max(largest, codes.largest[thread * width + k])
+    codes.factor[k] = to_codes(largest, &codes.unit_scale[k])
+
+
+cdef void hidden_scales(
+    const float* hidden, Py_ssize_t m, Py_ssize_t width, Py_ssize_t first, Py_ssize_t n_columns,
+    Codes* codes
 ) noexcept nogil:
-    """Scales of columns from `first`, over n rows times their own scale (NULL: one)."""
+    """Scales of columns from `first` of the activations times delta_scale."""
     cdef:
         Py_ssize_t i, k
         float scaled[STRIPE]
-    memset(factor + first, 0, n_columns * sizeof(float))
-    for i in range(n):
-        if row_scale == NULL:
-            ops.largest_each(x + i * width + first, factor + first, n_columns)
-        else:
-            for k in range(n_columns):
-                scaled[k] = row_scale[i] * x[i * width + first + k]
-            ops.largest_each(scaled, factor + first, n_columns)
+    memset(codes.factor + first, 0, n_columns * sizeof(float))
+    for i in range(m):
+        for k in range(n_columns):
+            scaled[k] = codes.delta_scale[i] * hidden[i * width + first + k]
+        ops.largest_each(scaled, codes.factor + first, n_columns)
     for k in range(first, first + n_columns):
-        factor[k] = to_codes(factor[k], &scale[k])
+        codes.factor[k] = to_codes(codes.factor[k], &codes.scaled_scale[k])
 
 
 cdef void gradients(
@@ -219,9 +238,10 @@ cdef void gradients(
 
 def step(
     const float[:, ::1] hidden,  # IN (n_batch, width), not negative
-    const float[:, ::1] rows,    # IN (>= n, width): of the n candidates
+    const stored[:, ::1] weights,  # IN (n_classes, width)
+    const int[::1] ids,          # IN (n,), the candidates
     const float[::1] offset,     # IN (n,)
-    const float[::1] weight,     # IN (n,) for the logistic loss, (0,) for the softmax
+    const float[::1] class_weight,  # IN (n,) for the logistic loss, (0,) for the softmax
     const int[::1] indptr,       # IN (n_batch + 1,)
     const int[::1] positions,    # IN (n_labels,)
     const float[::1] label_weight,  # IN (n_labels,)
@@ -245,35 +265,39 @@ def step(
     cdef:
         Py_ssize_t m = hidden.shape[0], width = hidden.shape[1], n = offset.shape[0]
         Py_ssize_t n_wide = rounded(n, 16), m_wide = rounded(m, BLOCK)
-        Py_ssize_t n_blocks = m_wide // BLOCK, i, c, g, stripe, block, chunk
+        Py_ssize_t n_blocks = m_wide // BLOCK, i, c, g, k, stripe, block, chunk
         Codes codes
-        const float* weights = &weight[0] if weight.shape[0] else NULL
+        const float* weight = &class_weight[0] if class_weight.shape[0] else NULL
     if width > TERMS:
         raise ValueError(f"width must be at most {TERMS} for products in int8; got {width}.")
     if lay_out(&codes, &scratch[0], m, n, width, n_threads) > scratch.shape[0]:
         raise ValueError("scratch is smaller than scratch_bytes says.")
+    memset(codes.largest, 0, n_threads * width * sizeof(float))
     with nogil, parallel(num_threads=n_threads):
         for i in prange(m, schedule="static"):
             code_hidden(&hidden[i, 0], width, i, &codes)
         for c in prange(n_wide, schedule="static"):
-            code_class(&rows[c, 0] if c < n else NULL, width, c, n_wide,
+            if c + READ_AHEAD < n:
+                prefetch_row(&weights[ids[c + READ_AHEAD], 0], width)
+            if c < n:
+                read_row(&weights[ids[c], 0], codes.rows + c * width, width)
+            code_class(c, c < n, n_wide, width, codes.largest + threadid() * width,
                        codes.buffer + threadid() * 4 * width, &codes)
-        for stripe in prange((width + STRIPE - 1) // STRIPE, schedule="static"):
-            code_scales(&rows[0, 0], n, width, NULL, stripe * STRIPE,
-                        min(width - stripe * STRIPE, STRIPE), codes.unit_scale, codes.factor)
+        for k in prange(width, schedule="static"):
+            row_scales(k, width, n_threads, &codes)
         for g in prange(n_wide // 4, schedule="static"):
-            code_four(&rows[0, 0] + 4 * g * width, width, <int> min(max(n - 4 * g, 0), 4), NULL,
+            code_four(codes.rows + 4 * g * width, width, <int> min(max(n - 4 * g, 0), 4), NULL,
                       codes.factor, ZERO, mix(seed) + 4 * g, codes.scales + threadid() * width,
                       codes.buffer + threadid() * 4 * width, codes.by_unit + 4 * g * width)
         for block in prange(n_blocks, schedule="dynamic"):
             gradients(&codes, block * BLOCK, min(m - block * BLOCK, BLOCK), n, width, &offset[0],
-                      weights, &indptr[0], &positions[0], &label_weight[0], &row_weight[0],
+                      weight, &indptr[0], &positions[0], &label_weight[0], &row_weight[0],
                       mix(seed + 1), codes.logits + threadid() * BLOCK * n_wide,
                       codes.block + threadid() * BLOCK * n_wide, &d_hidden[0, 0], &loss[0],
                       &log_partition[0])
         for stripe in prange((width + STRIPE - 1) // STRIPE, schedule="static"):
-            code_scales(&hidden[0, 0], m, width, codes.delta_scale, stripe * STRIPE,
-                        min(width - stripe * STRIPE, STRIPE), codes.scaled_scale, codes.factor)
+            hidden_scales(&hidden[0, 0], m, width, stripe * STRIPE,
+                          min(width - stripe * STRIPE, STRIPE), &codes)
         for g in prange(m_wide // 4, schedule="static"):
             code_four(&hidden[0, 0] + 4 * g * width, width, <int> min(max(m - 4 * g, 0), 4),
                       codes.delta_scale + 4 * g, codes.factor, 0, mix(seed + 2) + 4 * g,

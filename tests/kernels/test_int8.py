@@ -18,9 +18,12 @@ def problem(m, n, width, seed=0):
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     first = np.repeat(rng.integers(0, n, m), counts)
     place = np.arange(indptr[-1]) - np.repeat(indptr[:-1], counts)
+    table = rng.standard_normal((n + 5, width), dtype=np.float32)
+    ids = rng.permutation(n + 5)[:n].astype(np.int32)
     return {
+        "table": table,
+        "ids": ids,
         "hidden": np.maximum(rng.standard_normal((m, width), dtype=np.float32), 0),
-        "rows": rng.standard_normal((n, width), dtype=np.float32),
         "offset": rng.standard_normal(n, dtype=np.float32),
         "weight": rng.uniform(0.5, 2, n).astype(np.float32),
         "indptr": indptr,
@@ -39,7 +42,7 @@ def step(p, loss="softmax", seed=1, n_threads=1):
     out = [np.full(shape, np.nan, dtype=np.float32) for shape in [(m, width), (n + 2, width), n]]
     losses, log_partition = np.full(m, np.nan), np.full(m, np.nan)
     _int8.step(
-        p["hidden"], p["rows"], p["offset"], weight, p["indptr"], p["positions"],
+        p["hidden"], p["table"], p["ids"], p["offset"], weight, p["indptr"], p["positions"],
         p["label_weight"], p["row_weight"], seed, scratch, *out, losses, log_partition, n_threads,
     )  # fmt: skip
     d_hidden, d_rows, d_offset = out
@@ -56,13 +59,13 @@ def rounded(x):
 
 def twin(p, loss="softmax"):
     """The same of the exact gradients, at the logits of rounded operands."""
-    logits = rounded(p["hidden"]) @ rounded(p["rows"]).T
+    logits = rounded(p["hidden"]) @ rounded(p["table"][p["ids"]]).T
     labels = p["indptr"], p["positions"], p["label_weight"], p["row_weight"]
     if loss == "softmax":
         losses, _, delta = softmax_loss(logits, p["offset"], *labels)
     else:
         losses, delta = logistic_loss(logits, p["offset"], p["weight"], *labels)
-    return delta @ p["rows"], delta.T @ p["hidden"], delta.sum(axis=0), losses
+    return delta @ p["table"][p["ids"]], delta.T @ p["hidden"], delta.sum(axis=0), losses
 
 
 def near(got, wanted, share):
@@ -123,7 +126,7 @@ def test_sums_longer_than_32_bits_hold(simd_level):
     p = problem(2, 70_001, 16)
     p["row_weight"][:] = 1
     p["offset"] -= 12  # no single class stands out: every term of the long sums counts
-    p["rows"] *= 0.01
+    p["table"] *= 0.01
     d_hidden, d_rows, _, losses = step(p, "logistic")
     wanted = twin(p, "logistic")
     near(losses, wanted[3], 1e-3)
@@ -133,7 +136,7 @@ def test_sums_longer_than_32_bits_hold(simd_level):
 
 def test_rows_and_activations_of_zeros(simd_level, n_threads):
     p = problem(40, 20, 32)
-    p["rows"][:] = 0
+    p["table"][:] = 0
     p["hidden"][5] = 0
     d_hidden, d_rows, _, losses = step(p, n_threads=n_threads)
     wanted = twin(p)
@@ -156,6 +159,6 @@ def test_too_little_scratch_is_refused():
     labels = [p[name] for name in ["indptr", "positions", "label_weight", "row_weight"]]
     with pytest.raises(ValueError, match="scratch is smaller than scratch_bytes"):
         _int8.step(
-            p["hidden"], p["rows"], p["offset"], empty, *labels, 0, aligned_zeros(100, np.int8),
+            p["hidden"], p["table"], p["ids"], p["offset"], empty, *labels, 0, aligned_zeros(100, np.int8),
             *out, np.empty(4), np.empty(4), 1,
         )  # fmt: skip

@@ -68,7 +68,11 @@ def adam_rows(rng):
     state = [np.abs(rng.standard_normal((20, 130), dtype=np.float32)) for _ in range(3)]
     hyper = np.array([0.5, 0.1, 0.01, 1e-6], np.float32)
     rows = np.arange(20, dtype=np.int32)
-    _rows.step_rows(2, hyper, 0, *state, rows, rng.standard_normal((20, 130), dtype=np.float32), 1)
+    gradient, buffer = (
+        rng.standard_normal((20, 130), dtype=np.float32),
+        np.empty((1, 130), np.float32),
+    )
+    _rows.step_rows(2, hyper, 0, *state, rows, gradient, buffer, 1)
     return state
 
 
