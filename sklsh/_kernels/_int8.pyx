@@ -32,7 +32,7 @@ ctypedef unsigned long long uint64
 cdef enum:
     READ_AHEAD = 16    # rows of classes in flight
     BLOCK = 32         # rows of the batch whose logits a thread holds at a time, in L2
-    CHUNK = 48         # classes whose gradients a thread makes at a time
+    PANEL = 48         # classes whose codes stand together, for a tile of the product
     STRIPE = 32        # columns whose largest values a thread looks for at a time
     TERMS = 65536      # of a sum of products that 32 bits can hold: 127 * 255 each
     ZERO = 128         # the code of zero in right operands
@@ -45,18 +45,18 @@ cdef struct Codes:
     float* hidden_scale  # (n_batch,)
     int* hidden_sum      # (n_batch,): ZERO times the sum of each row's codes
     float* rows          # (n_wide, width): of the candidates, in floats
-    uint8* by_class      # (width / 4, n_wide, 4): codes of the rows, for the logits
+    uint8* by_class      # (n_wide / PANEL, width / 4, PANEL, 4): of the rows, for the logits
     float* class_scale   # (n_wide,)
-    uint8* by_unit       # (n_wide / 4, width, 4): codes of the rows, for d_hidden
+    uint8* by_unit       # (n_wide / 4, width, 4): of the rows, for d_hidden
     float* unit_scale    # (width,)
-    int8* delta          # (m_wide / 4, n_wide, 4): codes of d_logits, for d_rows
+    int8* delta          # (n_wide / PANEL, m_wide / 4, PANEL, 4): of d_logits, for d_rows
     float* delta_scale   # (m_wide,)
     uint8* scaled        # (m_wide / 4, width, 4): codes of delta_scale times hidden, no ZERO
     float* scaled_scale  # (width,)
     float* factor        # (width,): from floats to codes
     float* class_sum     # (m_wide / BLOCK, n_wide): sums of d_logits over a block's rows
     float* logits        # (n_threads, BLOCK, n_wide)
-    int8* block          # (n_threads, BLOCK, n_wide): codes of d_logits, for d_hidden
+    int8* block          # (n_threads, BLOCK, n_wide): of d_logits, for d_hidden
     float* largest       # (n_threads, width)
     float* scales        # (n_threads, width)
     int8* buffer         # (n_threads, 4 * width)
@@ -79,7 +79,7 @@ cdef Py_ssize_t lay_out(
     """Point into the buffer; returns how many bytes it needs."""
     cdef:
         char* free = buffer
-        Py_ssize_t n_wide = rounded(n, 16), m_wide = rounded(m, BLOCK)
+        Py_ssize_t n_wide = rounded(n, PANEL), m_wide = rounded(m, BLOCK)
     codes.hidden = <int8*> take(&free, m * width)
     codes.hidden_scale = <float*> take(&free, 4 * m)
     codes.hidden_sum = <int*> take(&free, 4 * m)
@@ -129,8 +129,7 @@ cdef void code_hidden(
 
 
 cdef void code_class(
-    Py_ssize_t c, bint exists, Py_ssize_t n_wide, Py_ssize_t width, float* largest, int8* buffer,
-    Codes* codes
+    Py_ssize_t c, bint exists, Py_ssize_t width, float* largest, int8* buffer, Codes* codes
 ) noexcept nogil:
     """A class's row for the logits, to the nearest, four columns together; else all zeros.
 
@@ -140,14 +139,14 @@ cdef void code_class(
         const float* row = codes.rows + c * width
         Py_ssize_t g
         float factor = 0.0
-        uint32* out = <uint32*> codes.by_class + c
+        uint32* out = <uint32*> (codes.by_class + c // PANEL * PANEL * width) + c % PANEL
     codes.class_scale[c] = 0.0
     if exists:
         factor = to_codes(ops.largest(row, width), &codes.class_scale[c])
         ops.largest_each(row, largest, width)
         ops.round_int8(row, &factor, 0, 0, ZERO, buffer, width)
     for g in range(width // 4):
-        out[g * n_wide] = (<uint32*> buffer)[g]
+        out[g * PANEL] = (<uint32*> buffer)[g]
 
 
 cdef void code_four(
@@ -161,7 +160,7 @@ cdef void code_four(
         for k in range(width):
             scales[k] = factor[k] * (row_scale[r] if row_scale != NULL else 1)
         ops.round_int8(x + r * width, scales, 1, nonzero(seed + r), zero, buffer + r * width, width)
-    ops.weave(<uint8*> buffer, width, width, <uint32*> out)
+    ops.weave(<uint8*> buffer, width, width, width, width, <uint32*> out)
 
 
 cdef void row_scales(Py_ssize_t k, Py_ssize_t width, int n_threads, Codes* codes) noexcept nogil:
@@ -192,21 +191,25 @@ cdef void hidden_scales(
 
 
 cdef void gradients(
-    Codes* codes, Py_ssize_t first, Py_ssize_t n_rows, Py_ssize_t n, Py_ssize_t width,
+    Codes* codes, Py_ssize_t first, Py_ssize_t m, Py_ssize_t n, Py_ssize_t width,
     const float* offset, const float* weight, const int* indptr, const int* positions,
     const float* label_weight, const float* row_weight, uint64 seed, float* logits, int8* block,
     float* d_hidden, double* loss, double* log_partition,
 ) noexcept nogil:
     """A block of rows: logits, loss, d_logits and their codes, d_hidden."""
     cdef:
-        Py_ssize_t n_wide = rounded(n, 16), i, r, part, t, terms
+        Py_ssize_t n_wide = rounded(n, PANEL), m_wide = rounded(m, BLOCK)
+        Py_ssize_t i, r, c, panel, part, t, terms
+        Py_ssize_t n_rows = min(m - first, BLOCK)
         float factor[BLOCK]
         int sums[BLOCK]
         float* z
         float* class_sum = codes.class_sum + first // BLOCK * n_wide
-    ops.product_int8(n_rows, n_wide, width // 4, codes.hidden + first * width, width, 4,
-                     codes.by_class, 4 * n_wide, codes.hidden_scale + first,
-                     codes.hidden_sum + first, codes.class_scale, logits, n_wide, 0)
+    for panel in range(n_wide // PANEL):
+        c = panel * PANEL
+        ops.product_int8(n_rows, PANEL, width // 4, codes.hidden + first * width, width, 4,
+                         codes.by_class + c * width, 4 * PANEL, codes.hidden_scale + first,
+                         codes.hidden_sum + first, codes.class_scale + c, logits + c, n_wide, 0)
     memset(class_sum, 0, n_wide * sizeof(float))
     for r in range(n_rows):
         i = first + r
@@ -232,8 +235,8 @@ cdef void gradients(
                          d_hidden + first * width, width, t > 0)
     memset(block + n_rows * n_wide, 0, (BLOCK - n_rows) * n_wide)
     for r in range(0, BLOCK, 4):
-        ops.weave(<uint8*> block + r * n_wide, n_wide, n_wide,
-                  <uint32*> (codes.delta + (first + r) * n_wide))
+        ops.weave(<uint8*> block + r * n_wide, n_wide, n_wide, PANEL, PANEL * m_wide // 4,
+                  <uint32*> (codes.delta + (first + r) * PANEL))
 
 
 def step(
@@ -264,8 +267,8 @@ def step(
     """
     cdef:
         Py_ssize_t m = hidden.shape[0], width = hidden.shape[1], n = offset.shape[0]
-        Py_ssize_t n_wide = rounded(n, 16), m_wide = rounded(m, BLOCK)
-        Py_ssize_t n_blocks = m_wide // BLOCK, i, c, g, k, stripe, block, chunk
+        Py_ssize_t n_wide = rounded(n, PANEL), m_wide = rounded(m, BLOCK)
+        Py_ssize_t n_blocks = m_wide // BLOCK, i, c, g, k, stripe, block, panel
         Codes codes
         const float* weight = &class_weight[0] if class_weight.shape[0] else NULL
     if width > TERMS:
@@ -281,7 +284,7 @@ def step(
                 prefetch_row(&weights[ids[c + READ_AHEAD], 0], width)
             if c < n:
                 read_row(&weights[ids[c], 0], codes.rows + c * width, width)
-            code_class(c, c < n, n_wide, width, codes.largest + threadid() * width,
+            code_class(c, c < n, width, codes.largest + threadid() * width,
                        codes.buffer + threadid() * 4 * width, &codes)
         for k in prange(width, schedule="static"):
             row_scales(k, width, n_threads, &codes)
@@ -290,7 +293,7 @@ def step(
                       codes.factor, ZERO, mix(seed) + 4 * g, codes.scales + threadid() * width,
                       codes.buffer + threadid() * 4 * width, codes.by_unit + 4 * g * width)
         for block in prange(n_blocks, schedule="dynamic"):
-            gradients(&codes, block * BLOCK, min(m - block * BLOCK, BLOCK), n, width, &offset[0],
+            gradients(&codes, block * BLOCK, m, n, width, &offset[0],
                       weight, &indptr[0], &positions[0], &label_weight[0], &row_weight[0],
                       mix(seed + 1), codes.logits + threadid() * BLOCK * n_wide,
                       codes.block + threadid() * BLOCK * n_wide, &d_hidden[0, 0], &loss[0],
@@ -303,8 +306,8 @@ def step(
                       codes.delta_scale + 4 * g, codes.factor, 0, mix(seed + 2) + 4 * g,
                       codes.scales + threadid() * width, codes.buffer + threadid() * 4 * width,
                       codes.scaled + 4 * g * width)
-        for chunk in prange((n + CHUNK - 1) // CHUNK, schedule="dynamic"):
-            class_gradients(&codes, chunk * CHUNK, min(n - chunk * CHUNK, CHUNK), n_wide, m_wide,
+        for panel in prange(n_wide // PANEL, schedule="dynamic"):
+            class_gradients(&codes, panel * PANEL, min(n - panel * PANEL, PANEL), n_wide, m_wide,
                             width, &d_rows[0, 0], &d_offset[0])
 
 
@@ -312,12 +315,12 @@ cdef void class_gradients(
     Codes* codes, Py_ssize_t first, Py_ssize_t n_classes, Py_ssize_t n_wide, Py_ssize_t m_wide,
     Py_ssize_t width, float* d_rows, float* d_offset
 ) noexcept nogil:
-    """A chunk of classes: sums over the batch of d_logits times hidden, and of d_logits."""
+    """A panel of classes: sums over the batch of d_logits times hidden, and of d_logits."""
     cdef Py_ssize_t part, t, block
     for part in range((m_wide + TERMS - 1) // TERMS):
         t = part * TERMS
         ops.product_int8(n_classes, width, min(m_wide - t, TERMS) // 4,
-                         codes.delta + t * n_wide + 4 * first, 4, 4 * n_wide,
+                         codes.delta + first * m_wide + t * PANEL, 4, 4 * PANEL,
                          codes.scaled + t * width, 4 * width, NULL, NULL, codes.scaled_scale,
                          d_rows + first * width, width, t > 0)
     memset(d_offset + first, 0, n_classes * sizeof(float))

@@ -54,7 +54,8 @@ cdef extern from "row_ops_table.h" nogil:
             signed char* code, ptrdiff_t n
         ) noexcept nogil
         void (*weave)(
-            const unsigned char* row, ptrdiff_t stride, ptrdiff_t n, unsigned int* out
+            const unsigned char* row, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t width,
+            ptrdiff_t apart, unsigned int* out
         ) noexcept nogil
         void (*product_int8)(
             ptrdiff_t m, ptrdiff_t n, ptrdiff_t groups,

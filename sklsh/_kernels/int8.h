@@ -20,22 +20,26 @@ typedef int8_t SIMD(bytes16) __attribute__((vector_size(16), aligned(1), may_ali
 /* max_i |x[i]|. Floats without their sign bit are in the order of their bits. */
 static float SIMD(largest)(const float *x, ptrdiff_t n)
 {
-    int32_t top[LANES], bits;
+    enum { VECTORS = 4, STRIDE = VECTORS * LANES }; /* several, not to wait for one */
+    int32_t top[STRIDE], bits;
     float value;
-    SIMD(ints) most = (SIMD(ints)){0};
+    SIMD(sums) most[VECTORS] = {{0}, {0}, {0}, {0}};
     ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        const SIMD(ints) size = *(const SIMD(ints) *)(x + i) & 0x7fffffff;
-        const SIMD(ints) above = size > most;
-        most = (above & size) | (~above & most);
+    for (; i + STRIDE <= n; i += STRIDE) {
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) {
+            const SIMD(sums) size = *(const SIMD(ints) *)(x + i + v * LANES) & 0x7fffffff;
+            const SIMD(sums) above = size > most[v];
+            most[v] = (above & size) | (~above & most[v]);
+        }
     }
-    memcpy(top, &most, sizeof top);
+    memcpy(top, most, sizeof top);
     for (; i < n; i++) {
         memcpy(&bits, x + i, 4);
         bits &= 0x7fffffff;
         top[0] = bits > top[0] ? bits : top[0];
     }
-    for (int lane = 1; lane < LANES; lane++)
+    for (int lane = 1; lane < STRIDE; lane++)
         top[0] = top[lane] > top[0] ? top[lane] : top[0];
     memcpy(&value, top, 4);
     return value;
@@ -66,16 +70,16 @@ static void SIMD(largest_each)(const float *restrict x, float *restrict top, ptr
 static int32_t SIMD(round_int8)(const float *x, const float *scale, int scale_step, uint32_t seed,
       int zero, int8_t *code, ptrdiff_t n)
 {
-    SIMD(bits16) state;
+    SIMD(bits16) state = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     SIMD(ints16) sums = (SIMD(ints16)){0};
     int32_t sum = 0;
     SIMD(floats16) factor = (SIMD(floats16)){0.0f} + scale[0];
     SIMD(floats16) dither = (SIMD(floats16)){0.0f} + 0.5f;
-    for (uint32_t lane = 0; lane < 16; lane++) {
-        uint32_t s = seed + lane * 0x9e3779b9u;
-        s = (s ^ (s >> 16)) * 0x85ebca6bu;
-        s = (s ^ (s >> 13)) * 0xc2b2ae35u;
-        state[lane] = (s ^ (s >> 16)) | 1;
+    if (seed) {
+        state = state * 0x9e3779b9u + seed;
+        state = (state ^ (state >> 16)) * 0x85ebca6bu;
+        state = (state ^ (state >> 13)) * 0xc2b2ae35u;
+        state = (state ^ (state >> 16)) | 1;
     }
     for (ptrdiff_t i = 0; i < n; i += 16) {
         SIMD(floats16) y;
@@ -101,16 +105,17 @@ static int32_t SIMD(round_int8)(const float *x, const float *scale, int scale_st
     return sum;
 }
 
-/* out[i] = row[i] of four rows `stride` apart, side by side */
-static void SIMD(weave)(const uint8_t *restrict row, ptrdiff_t stride, ptrdiff_t n,
-                        uint32_t *restrict out)
+/* The codes of four rows `stride` apart, side by side: panel after panel of `width` columns,
+ * `apart` columns of output from each other. */
+static void SIMD(weave)(const uint8_t *row, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t width,
+                        ptrdiff_t apart, uint32_t *out)
 {
-    const uint8_t *restrict row1 = row + stride, *restrict row2 = row + 2 * stride,
-                            *restrict row3 = row + 3 * stride;
+    for (; n > 0; n -= width, row += width, out += apart) {
 #pragma omp simd
-    for (ptrdiff_t i = 0; i < n; i++)
-        out[i] = (uint32_t)row[i] | (uint32_t)row1[i] << 8 | (uint32_t)row2[i] << 16 |
-                 (uint32_t)row3[i] << 24;
+        for (ptrdiff_t i = 0; i < width; i++)
+            out[i] = (uint32_t)row[i] | (uint32_t)row[i + stride] << 8 |
+                     (uint32_t)row[i + 2 * stride] << 16 | (uint32_t)row[i + 3 * stride] << 24;
+    }
 }
 
 #ifndef DOT4
@@ -127,7 +132,7 @@ static inline SIMD(sums) SIMD(dot4)(SIMD(sums) sum, SIMD(sums) b, SIMD(sums) a)
 }
 #endif
 
-/* The loops over a tile are unrolled by hand's order, or gcc 12 keeps the sums in memory. */
+/* Unrolled by order, or gcc 12 keeps the sums in memory. */
 #define TILE8_ROWS 8
 #define TILE8_VECTORS 3
 

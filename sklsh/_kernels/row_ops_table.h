@@ -37,7 +37,8 @@ typedef struct {
     void (*largest_each)(const float *x, float *top, ptrdiff_t n);
     int32_t (*round_int8)(const float *x, const float *scale, int scale_step, uint32_t seed,
                           int zero, int8_t *code, ptrdiff_t n);
-    void (*weave)(const uint8_t *row, ptrdiff_t stride, ptrdiff_t n, uint32_t *out);
+    void (*weave)(const uint8_t *row, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t width,
+                  ptrdiff_t apart, uint32_t *out);
     void (*product_int8)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t groups, const int8_t *a,
                          ptrdiff_t a_row, ptrdiff_t a_group, const uint8_t *b,
                          ptrdiff_t b_group, const float *row_scale, const int32_t *row_sum,
