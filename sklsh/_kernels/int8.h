@@ -21,7 +21,7 @@ typedef int8_t SIMD(bytes16) __attribute__((vector_size(16), aligned(1), may_ali
 static float SIMD(largest)(const float *x, ptrdiff_t n)
 {
     enum { VECTORS = 4, STRIDE = VECTORS * LANES }; /* several, not to wait for one */
-    int32_t top[STRIDE], bits;
+    int32_t top[LANES], bits;
     float value;
     SIMD(sums) most[VECTORS] = {{0}, {0}, {0}, {0}};
     ptrdiff_t i = 0;
@@ -33,13 +33,18 @@ static float SIMD(largest)(const float *x, ptrdiff_t n)
             most[v] = (above & size) | (~above & most[v]);
         }
     }
-    memcpy(top, most, sizeof top);
+#pragma GCC unroll 4
+    for (int v = 1; v < VECTORS; v++) {
+        const SIMD(sums) above = most[v] > most[0];
+        most[0] = (above & most[v]) | (~above & most[0]);
+    }
+    *(SIMD(ints) *)top = most[0];
     for (; i < n; i++) {
         memcpy(&bits, x + i, 4);
         bits &= 0x7fffffff;
         top[0] = bits > top[0] ? bits : top[0];
     }
-    for (int lane = 1; lane < STRIDE; lane++)
+    for (int lane = 1; lane < LANES; lane++)
         top[0] = top[lane] > top[0] ? top[lane] : top[0];
     memcpy(&value, top, 4);
     return value;

@@ -159,6 +159,6 @@ def test_too_little_scratch_is_refused():
     labels = [p[name] for name in ["indptr", "positions", "label_weight", "row_weight"]]
     with pytest.raises(ValueError, match="scratch is smaller than scratch_bytes"):
         _int8.step(
-            p["hidden"], p["table"], p["ids"], p["offset"], empty, *labels, 0, aligned_zeros(100, np.int8),
-            *out, np.empty(4), np.empty(4), 1,
+            p["hidden"], p["table"], p["ids"], p["offset"], empty, *labels, 0,
+            aligned_zeros(100, np.int8), *out, np.empty(4), np.empty(4), 1,
         )  # fmt: skip
