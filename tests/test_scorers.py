@@ -76,7 +76,7 @@ def small(**settings):
 @all_scorers
 @pytest.mark.parametrize("k", [1, 3])
 def test_scorer_asks_estimators_and_pipelines_for_their_top_k(make_scorer, metric, settings, k):
-    pipeline = text_pipeline(max_iter=3).fit(DOCUMENTS[:70], TOPICS[:70])
+    pipeline = text_pipeline(max_iter=2).fit(DOCUMENTS[:70], TOPICS[:70])
     model, words = pipeline[-1], pipeline[:-1].transform(DOCUMENTS[70:])
     expected = metric(TOPICS[70:], model.predict_top_k(words, k)[0], k=k, **settings)
     scorer = make_scorer(k, **settings)
