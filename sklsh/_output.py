@@ -8,7 +8,7 @@ makes sparse ones.
 import numpy as np
 
 from sklsh._batches import Columns
-from sklsh._kernels import _int8, _losses, _products, _rows
+from sklsh._kernels import _int8, _layers, _losses, _products, _rows
 from sklsh._memory import Scratch, padded
 from sklsh._top_k import top_k
 from sklsh.negatives import RowCandidates
@@ -140,7 +140,8 @@ class OutputLayer:
         _products.product_nn(delta, rows, n, d_hidden, n_threads)
         d_rows = self._scratch.floats("d_rows", n, hidden.shape[1])
         _products.product_tn(delta, hidden, n, d_rows, n_threads)
-        d_bias = np.add.reduce(delta[:, :n], axis=0)[:, None]
+        d_bias = np.empty((n, 1), dtype=np.float32)
+        _layers.column_sums(delta, d_bias[:, 0], n_threads)
         optimizer.step(self.parameter, drawn.ids, d_rows, n_threads)
         optimizer.step(self.bias_parameter, drawn.ids, d_bias, n_threads)
         return loss, d_hidden

@@ -1,9 +1,13 @@
-"""Between the products of the hidden layers: the gradient through a ReLU and its bias."""
+"""Between the products of the layers: the gradient through a ReLU, and those of biases."""
 
 from cython.parallel import prange
+from libc.string cimport memset
+
+from sklsh._kernels._simd cimport ops
 
 cdef enum:
-    LANES = 16  # floats in a cache line
+    LANES = 16     # floats in a cache line
+    STRIPE = 1024  # columns that a thread sums at a time: their sums stay in L1
 
 
 def relu_gradient(
@@ -38,3 +42,23 @@ cdef inline void mask_and_add(
     for i in range(n):
         delta[i] = delta[i] if activation[i] > 0 else 0
         total[i] += delta[i]
+
+
+def column_sums(
+    const float[:, ::1] delta,   # IN (n_batch, >= n)
+    float[::1] out,              # OUT (n,)
+    int n_threads,
+):
+    """Sums of the first n columns, in the order of the rows.
+
+    O(n_batch n).
+    """
+    cdef:
+        Py_ssize_t n = out.shape[0], stripe, first, n_columns, i
+    for stripe in prange((n + STRIPE - 1) // STRIPE, num_threads=n_threads, schedule="static",
+                         nogil=True):
+        first = stripe * STRIPE
+        n_columns = min(n - first, STRIPE)
+        memset(&out[first], 0, n_columns * sizeof(float))
+        for i in range(delta.shape[0]):
+            ops.add(&out[first], &delta[i, first], n_columns)

@@ -27,3 +27,11 @@ def test_relu_gradient_has_the_same_bits_at_any_thread_count():
     for n_threads in 1, 2, 3:
         _layers.relu_gradient(activations, gradient.copy(), sums[n_threads - 1], n_threads)
     assert (sums == sums[0]).all()
+
+
+@pytest.mark.parametrize("n_batch, n", [(0, 5), (1, 1), (9, 1023), (9, 1024), (30, 2100)])
+def test_column_sums_are_numpys(n_batch, n, simd_level, n_threads):
+    delta = np.random.default_rng(n).integers(-9, 10, (n_batch, n + 3)).astype(np.float32)
+    out = np.full(n, np.nan, dtype=np.float32)
+    _layers.column_sums(delta, out, n_threads)
+    np.testing.assert_array_equal(out, delta[:, :n].sum(axis=0))
