@@ -97,6 +97,23 @@ def negatives_table(run):
     return [*lines, "", source(run)]
 
 
+def predict_table(run):
+    """What the best labels of a row cost, way by way, and how many of them are found."""
+    lines = [
+        f"{run['data']}; {run['setting']}.",
+        "",
+        "| labels | | CPU µs per row | PyTorch's best / this | of the best labels | P@1 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in run["results"]:
+        faster = short(r["torch_over_this"]) if "torch_over_this" in r else ""
+        found = next((f"{v:.3f}" for key, v in r.items() if key.startswith("recall")), "")
+        cells = [f"{r['classes']:,}", r["system"], f"{r['cpu_us_per_row']:,.0f}", faster, found]
+        cells.append(f"{r['P@1']:.3f}" if "P@1" in r else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "", source(run)]
+
+
 def kernels_table(run):
     """Each kernel beside NumPy and the machine."""
     lines = [
@@ -195,7 +212,7 @@ def out_of_core_table(run):
 
 TABLES = {
     "width": width_table, "kernels": kernels_table, "xmc": xmc_block,
-    "out_of_core": out_of_core_table, "negatives": negatives_table,
+    "out_of_core": out_of_core_table, "negatives": negatives_table, "predict": predict_table,
 }  # fmt: skip
 
 

@@ -362,7 +362,23 @@ def test_predict_at_a_small_size():
     size = ["--rows", "3000", "--features", "3000", "--classes", "2500", "--turns", "1"]
     out = run_script("predict.py", *size, "--rivals-python", sys.executable)
     assert "sklsh, exact  cpu_us_per_row" in out and "PyTorch, 256 rows" in out
-    assert "sklsh, lsh, 8 tables of 6" in out and "no pecos" in out
+    assert "sklsh, lsh, 8 tables of 24" in out and "no pecos" in out
+
+
+def test_table_of_predictions_has_a_line_for_each_way(module):
+    way = {"classes": 131_072, "cpu_us_per_row": 2345.6, "wall_us_per_row": 2346.0, "recall@5": 1,
+           "P@1": 0.25}  # fmt: skip
+    run = {"data": "D", "setting": "S", "command": "C", "machine": {"cpu": "M"}, "results": [
+        way | {"system": "PyTorch, 16 rows"},
+        way | {"system": "sklsh, exact", "torch_over_this": 4.16, "recall@5": 0.98765},
+        {"classes": 9000, "system": "PECOS", "cpu_us_per_row": 400.2, "P@1": 0.5},
+    ]}  # fmt: skip
+    assert module("results").predict_table(run)[4:] == [
+        "| 131,072 | PyTorch, 16 rows | 2,346 |  | 1.000 | 0.250 |",
+        "| 131,072 | sklsh, exact | 2,346 | 4.2 | 0.988 | 0.250 |",
+        "| 9,000 | PECOS | 400 |  |  | 0.500 |",
+        "", "From `C`, M.",
+    ]  # fmt: skip
 
 
 def test_table_of_negatives_means_over_the_seeds(module):
