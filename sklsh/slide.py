@@ -75,10 +75,11 @@ class SLIDEClassifier(NetworkClassifier):
 
     prediction : {"exact", "lsh"}, default="exact"
         Whether `predict_top_k`, and `predict` where it takes the best classes, look for
-        them among all, or among those in a row's hash buckets. `n_tables` and `bucket_size`
-        decide how many of the best "lsh" finds; it wants more than the defaults. For a
-        hundred rows or more on a CPU with AVX-512 VNNI, "exact" rules most classes out by
-        bounds and is the faster as well.
+        them among all, or among those in a row's hash buckets. "lsh" finds a part of the
+        best: `n_tables` and `bucket_size` decide how many, and it wants more than the
+        defaults. It saves time for rows that come one or a few at a time, where "exact"
+        has to read all weights. For a hundred rows or more on a CPU with AVX-512 VNNI
+        "exact" rules most classes out by bounds, and is the faster as well.
 
     input_dropout : float or "auto", default="auto"
         Share of a row's non-zero values dropped at random in each step. "auto": 0.3 for
