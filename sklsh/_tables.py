@@ -5,8 +5,6 @@ import numpy as np
 from sklsh._kernels import _tables
 from sklsh._memory import require_bytes, writable
 
-NO_CAP = np.iinfo(np.int32).max
-
 
 class HashTables:
     """Flat hash tables over items 0 .. n_items - 1, rebuilt in bulk by counting sort.
@@ -51,7 +49,7 @@ class HashTables:
 
     def union(self, codes, n_threads=1):
         """Distinct items that share a bucket with each query, as (indptr, ids)."""
-        hits = self._count(codes, NO_CAP)
+        hits = self._count(codes)
         require_bytes(32 * int(hits.sum()), f"The {hits.sum():,} entries of the queries' buckets")
         place = np.concatenate([[0], np.cumsum(hits)])
         out = np.empty(place[-1], dtype=np.int32)
@@ -62,24 +60,24 @@ class HashTables:
         keep = np.arange(len(out)) - np.repeat(place[:-1], hits) < np.repeat(found, hits)
         return np.concatenate([[0], np.cumsum(found)]), out[keep]
 
-    def best(self, codes, queries, vectors, offset, k, bucket_cap=NO_CAP, salt=0, n_threads=1):
+    def best(self, codes, queries, vectors, offset, k, n_threads=1):
         """Items in each query's buckets, best `query . vector + offset` first.
 
         Returns (ids, scores, found): of the k places of row i, found[i] are filled.
         """
-        hits = self._count(codes, bucket_cap)
+        hits = self._count(codes)
         ids = np.empty((len(codes), k), dtype=np.int32)
         scores = np.empty((len(codes), k), dtype=np.float32)
         found = np.empty(len(codes), dtype=np.intp)
         _tables.rank_hits(
-            codes, self.starts, self.ids, bucket_cap, salt, hits, queries, vectors, offset,
+            codes, self.starts, self.ids, hits, queries, vectors, offset,
             ids, scores, found, n_threads,
         )  # fmt: skip
         return ids, scores, found
 
-    def _count(self, codes, bucket_cap):
+    def _count(self, codes):
         hits = np.empty(len(codes), dtype=np.intp)
-        _tables.count_hits(codes, self.starts, bucket_cap, hits)
+        _tables.count_hits(codes, self.starts, hits)
         return hits
 
     @property

@@ -215,10 +215,10 @@ def rank_pool(pool, query, vectors, offset, k):
     return pool[best], scores[best]
 
 
-def rank_hits(query_codes, item_codes, bucket_cap, salt, query, vectors, offset, k):
+def rank_hits(query_codes, item_codes, query, vectors, offset, k):
     """(ids, scores) of one query: at most k, best first, ties to the smaller id."""
-    read = looked_at(query_codes, item_codes, bucket_cap, salt)
-    return rank_pool(np.unique(np.concatenate(read)), query, vectors, offset, k)
+    found = union_of_buckets(query_codes, item_codes)
+    return rank_pool(found, query, vectors, offset, k)
 
 
 # ---- _topk ----

@@ -4,6 +4,7 @@ from cython.parallel import parallel, prange
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+from sklsh._kernels._buckets cimport first_read
 from sklsh._kernels._id_set cimport add_to_set, set_capacity
 from sklsh._kernels._random cimport below, mix
 
@@ -71,9 +72,7 @@ cdef Py_ssize_t take_exact(
             continue
         first = starts[t, codes[row, t]]
         load = starts[t, codes[row, t] + 1] - first
-        shift = 0
-        if load > bucket_cap:
-            shift = below(mix(seed) + codes[row, t], t, load)
+        shift = first_read(codes[row, t], t, load, bucket_cap, seed)
         for j in range(min(load, bucket_cap)):
             if n >= limit:
                 return n

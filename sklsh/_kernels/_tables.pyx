@@ -9,7 +9,7 @@ from cython.parallel import parallel, prange
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from sklsh._kernels._buckets cimport first_read, prefetch_buckets
+from sklsh._kernels._buckets cimport prefetch_buckets
 from sklsh._kernels._id_set cimport add_to_set, set_capacity
 from sklsh._kernels._ranking cimport offer
 from sklsh._kernels._simd cimport prefetch_bytes
@@ -66,7 +66,6 @@ cdef void build_table(
 def count_hits(
     const int[:, ::1] codes,     # IN (n, n_tables), codes of the queries
     const int[:, ::1] starts,    # IN (n_tables, n_buckets + 1)
-    Py_ssize_t bucket_cap,
     Py_ssize_t[::1] hits,        # OUT (n,)
 ):
     """Entries in the buckets of each query, an id counted once a table.
@@ -79,15 +78,14 @@ def count_hits(
             hits[i] = 0
             for t in range(n_tables):
                 if codes[i, t] >= 0:
-                    hits[i] += min(bucket_cap,
-                                   starts[t, codes[i, t] + 1] - starts[t, codes[i, t]])
+                    hits[i] += starts[t, codes[i, t] + 1] - starts[t, codes[i, t]]
 
 
 def union_of_buckets(
     const int[:, ::1] codes,     # IN (n, n_tables)
     const int[:, ::1] starts,    # IN (n_tables, n_buckets + 1)
     const int[:, ::1] ids,       # IN (n_tables, n_ids)
-    const Py_ssize_t[::1] hits,  # IN (n,), from count_hits without a cap
+    const Py_ssize_t[::1] hits,  # IN (n,), from count_hits
     const Py_ssize_t[::1] place,  # IN (n,): where in `out` a query's ids go
     int[::1] out,                # OUT (sum of hits,)
     Py_ssize_t[::1] found,       # OUT (n,): distinct ids of each query
@@ -105,8 +103,7 @@ def union_of_buckets(
         seen = <int*> malloc(capacity * sizeof(int))
         for i in prange(n, schedule="dynamic", chunksize=16):
             if hits[i]:
-                found[i] = distinct(&codes[i, 0], starts, ids, hits[i], 0, hits[i],
-                                    seen, &out[place[i]])
+                found[i] = distinct(&codes[i, 0], starts, ids, hits[i], seen, &out[place[i]])
             else:
                 found[i] = 0
         free(seen)
@@ -116,9 +113,7 @@ def rank_hits(
     const int[:, ::1] codes,     # IN (n, n_tables)
     const int[:, ::1] starts,    # IN (n_tables, n_buckets + 1)
     const int[:, ::1] ids,       # IN (n_tables, n_ids)
-    Py_ssize_t bucket_cap,       # ids looked at in each bucket
-    unsigned long long salt,     # says which, where a bucket holds more
-    const Py_ssize_t[::1] hits,  # IN (n,), from count_hits with this cap
+    const Py_ssize_t[::1] hits,  # IN (n,), from count_hits
     const float[:, ::1] queries,  # IN (n, width)
     const stored[:, ::1] vectors,  # IN (n_ids, width)
     const float[::1] offset,     # IN (n_ids,)
@@ -129,7 +124,7 @@ def rank_hits(
 ):
     """Ids in the buckets of each query, the k of largest query . vector + offset first.
 
-    Everything depends on the query alone (and the salt), not on its neighbours.
+    Everything depends on the query alone, not on its neighbours.
     O(hits width + hits k) for each query.
     """
     cdef:
@@ -144,9 +139,8 @@ def rank_hits(
         candidates = <int*> malloc(max(most, 1) * sizeof(int))
         for i in prange(n, schedule="dynamic", chunksize=16):
             if i + 1 < n:
-                prefetch_buckets(&codes[i + 1, 0], starts, ids, bucket_cap, salt)
-            n_distinct = distinct(&codes[i, 0], starts, ids, bucket_cap, salt, hits[i],
-                                  seen, candidates)
+                prefetch_buckets(&codes[i + 1, 0], starts, ids, ids.shape[1], 0)
+            n_distinct = distinct(&codes[i, 0], starts, ids, hits[i], seen, candidates)
             found[i] = rank(candidates, n_distinct, &queries[i, 0], width, vectors, offset,
                             &best[i, 0], &scores[i, 0], k)
         free(seen)
@@ -189,34 +183,19 @@ cdef Py_ssize_t largest(const Py_ssize_t[::1] counts) noexcept nogil:
 
 cdef Py_ssize_t distinct(
     const int* codes, const int[:, ::1] starts, const int[:, ::1] ids,
-    Py_ssize_t bucket_cap, unsigned long long salt, Py_ssize_t hits, int* seen, int* out,
+    Py_ssize_t hits, int* seen, int* out,
 ) noexcept nogil:
     """Distinct ids of the query's buckets; returns how many."""
     cdef:
         Py_ssize_t capacity = set_capacity(hits)
-        Py_ssize_t t, first, load, shift, n_tail, n_read, n = 0
+        Py_ssize_t t, j, n = 0
     memset(seen, 255, capacity * sizeof(int))
     for t in range(starts.shape[0]):
         if codes[t] < 0:
             continue
-        first = starts[t, codes[t]]
-        load = starts[t, codes[t] + 1] - first
-        shift = first_read(codes[t], t, load, bucket_cap, salt)
-        n_read = min(load, bucket_cap)
-        n_tail = min(n_read, load - shift)
-        n = add_run(&ids[t, 0] + first + shift, n_tail, seen, capacity, out, n)
-        n = add_run(&ids[t, 0] + first, n_read - n_tail, seen, capacity, out, n)
-    return n
-
-
-cdef inline Py_ssize_t add_run(
-    const int* run, Py_ssize_t n_run, int* seen, Py_ssize_t capacity, int* out, Py_ssize_t n
-) noexcept nogil:
-    """Add the ids of a run that `out`, with n so far, does not have; returns the new n."""
-    cdef Py_ssize_t j
-    for j in range(n_run):
-        out[n] = run[j]
-        n += add_to_set(seen, capacity, run[j])
+        for j in range(starts[t, codes[t]], starts[t, codes[t] + 1]):
+            out[n] = ids[t, j]
+            n += add_to_set(seen, capacity, ids[t, j])
     return n
 
 

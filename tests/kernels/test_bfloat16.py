@@ -109,7 +109,7 @@ def test_rank_hits(width, simd_level, n_threads):
 
     def best(vectors):
         ids, scores, found = tables.best(
-            codes[:30], normals(30, width), vectors, normals(90), 5, 9, n_threads=n_threads
+            codes[:30], normals(30, width), vectors, normals(90), 5, n_threads=n_threads
         )
         assert (found == 5).all()
         return ids, scores

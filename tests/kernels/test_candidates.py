@@ -106,6 +106,28 @@ def test_hits_are_pooled_for_the_row_that_finds_them_first(
     assert drawn.held() == reference.take_ranked(best, [2], before, N_CLASSES)
 
 
+def hits_of_one_bucket(bucket_cap, salt):
+    """What a row finds where all classes are in its bucket, of each of three tables."""
+    codes, tables = np.zeros((N_CLASSES, 3), np.int32), HashTables(N_CLASSES, 1, 3)
+    tables.rebuild(codes)
+    (found,) = Set().pool_hits(codes[:1], tables, bucket_cap, salt)
+    return set(found)
+
+
+def test_salt_chooses_what_is_read_of_a_full_bucket():
+    found = [hits_of_one_bucket(bucket_cap=6, salt=salt) for salt in range(40)]
+    assert all(6 <= len(ids) <= 6 * 3 for ids in found)
+    assert found == [hits_of_one_bucket(bucket_cap=6, salt=salt) for salt in range(40)]
+    assert len(set(map(frozenset, found))) > 35
+    assert set.union(*found) == set(range(N_CLASSES))
+
+
+@pytest.mark.parametrize("bucket_cap", [N_CLASSES, N_CLASSES + 1, 10**9])
+def test_buckets_that_fit_are_read_whole(bucket_cap):
+    for salt in range(5):
+        assert hits_of_one_bucket(bucket_cap, salt) == set(range(N_CLASSES))
+
+
 @few_cases
 @given(st.lists(classes, max_size=6), st.integers(0, N_CLASSES), st.integers(0, 2**64 - 1))
 def test_uniform_tail_is_the_one_its_seed_names(labels, limit, seed):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sklsh._kernels import _tables
 from sklsh._storage import to_bfloat16
-from sklsh._tables import NO_CAP, HashTables
+from sklsh._tables import HashTables
 
 N_BITS, N_TABLES = 3, 4
 WIDTHS = [1, 3, 16, 17, 48, 100, 128, 130]
@@ -43,16 +43,6 @@ def ranking(tables, codes, queries, vectors, offset, **settings):
     """List of (ids, scores) of the queries, cut to what was found."""
     ids, scores, found = tables.best(codes, queries, vectors, offset, **settings)
     return [(i[:n].tolist(), s[:n].tolist()) for i, s, n in zip(ids, scores, found, strict=True)]
-
-
-def read_by(tables, code, bucket_cap, salt):
-    """The ids that a query with this code in every table reads."""
-    n_items, codes = len(tables.codes), np.full((1, N_TABLES), code, np.int32)
-    nothing = np.zeros((n_items, 1), np.float32)
-    ids, _, found = tables.best(
-        codes, nothing[:1], nothing, nothing[:, 0], n_items, bucket_cap, salt
-    )
-    return set(ids[0, : found[0]].tolist())
 
 
 @pytest.mark.parametrize("n_items", [0, 1, 7, 200])
@@ -96,12 +86,11 @@ def test_read_only_memory_map_can_be_rebuilt(tmp_path):
     assert np.array_equal(mapped.ids, make_tables(after).ids)
 
 
-@pytest.mark.parametrize("bucket_cap", [1, 5, NO_CAP])
-def test_hits_are_bucket_loads_up_to_the_cap(bucket_cap):
+def test_hits_are_bucket_loads():
     items, queries = make_codes(150), make_codes(30, seed=1)
-    hits = make_tables(items)._count(queries, bucket_cap)
+    hits = make_tables(items)._count(queries)
     for query, n in zip(queries, hits, strict=True):
-        assert n == sum(map(len, reference.looked_at(query, items, bucket_cap, 0)))
+        assert n == (items == query)[:, query >= 0].sum()
 
 
 @pytest.mark.parametrize("n_items", [0, 1, 150])
@@ -115,30 +104,24 @@ def test_union_lists_distinct_ids_in_order_of_table(n_items, n_queries, n_thread
         assert found == reference.union_of_buckets(query, items)
 
 
-def check_ranking(n_items, n_queries, width, k, bucket_cap, salt, n_threads, seed=0):
+def check_ranking(n_items, n_queries, width, k, n_threads, seed=0):
     items, codes = make_codes(n_items, seed), make_codes(n_queries, seed + 1)
     queries, vectors = integers(n_queries, width, seed=seed), integers(n_items, width, seed=seed)
     offset = integers(n_items, seed=seed + 1)
-    found = ranking(
-        make_tables(items), codes, queries, vectors, offset,
-        k=k, bucket_cap=bucket_cap, salt=salt, n_threads=n_threads,
-    )  # fmt: skip
+    found = ranking(make_tables(items), codes, queries, vectors, offset, k=k, n_threads=n_threads)
     for i, got in enumerate(found):
-        wanted = reference.rank_hits(
-            codes[i], items, bucket_cap, salt, queries[i], vectors, offset, k
-        )
+        wanted = reference.rank_hits(codes[i], items, queries[i], vectors, offset, k)
         assert got == (wanted[0].tolist(), wanted[1].tolist())
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("bucket_cap", [1, 8, NO_CAP])
-def test_ranking_equals_a_sorted_scan(width, bucket_cap, simd_level, n_threads):
-    check_ranking(150, 40, width, 12, bucket_cap, 3, n_threads)
+def test_ranking_equals_a_sorted_scan(width, simd_level, n_threads):
+    check_ranking(150, 40, width, 12, n_threads)
 
 
 @pytest.mark.parametrize("n_items, n_queries", [(0, 5), (1, 5), (50, 0), (50, 1)])
 def test_ranking_of_few(n_items, n_queries, simd_level, n_threads):
-    check_ranking(n_items, n_queries, 17, 6, NO_CAP, 0, n_threads)
+    check_ranking(n_items, n_queries, 17, 6, n_threads)
 
 
 @settings(
@@ -151,8 +134,6 @@ def test_ranking_of_few(n_items, n_queries, simd_level, n_threads):
     n_items=st.integers(0, 120),
     n_queries=st.integers(0, 40),
     k=st.integers(0, 30),
-    bucket_cap=st.integers(1, 30),
-    salt=st.integers(0, 2**64 - 1),
     seed=st.integers(0, 99),
 )
 def test_ranking_equals_a_sorted_scan_at_any_size(n_threads, **sizes):
@@ -198,34 +179,17 @@ def test_query_without_code_or_with_empty_buckets_finds_nothing(n_threads):
     assert [len(ids) for ids, _ in found] == [0, 0, 20]
 
 
-def test_salt_chooses_what_is_read_of_a_full_bucket():
-    tables = make_tables(np.zeros((60, N_TABLES), np.int32))
-    reads = [read_by(tables, 0, bucket_cap=10, salt=salt) for salt in range(40)]
-    assert all(10 <= len(ids) <= 10 * N_TABLES for ids in reads)
-    assert reads == [read_by(tables, 0, bucket_cap=10, salt=salt) for salt in range(40)]
-    assert len(set(map(frozenset, reads))) > 35
-    assert set.union(*reads) == set(range(60))
-
-
-@pytest.mark.parametrize("bucket_cap", [60, 61, NO_CAP])
-def test_salt_changes_nothing_where_buckets_fit(bucket_cap):
-    tables = make_tables(np.zeros((60, N_TABLES), np.int32))
-    for salt in range(5):
-        assert read_by(tables, 0, bucket_cap, salt) == set(range(60))
-
-
 def test_same_bits_at_any_thread_count_and_alone(simd_level):
     items, codes = make_codes(300), make_codes(100, seed=1)
     tables, queries = make_tables(items), normals(100, 100, seed=2)
     against = normals(300, 100), normals(300, seed=1)
-    settings = {"k": 9, "bucket_cap": 20, "salt": 5}
     one, two, three = (
-        ranking(tables, codes, queries, *against, n_threads=n, **settings) for n in (1, 2, 3)
+        ranking(tables, codes, queries, *against, k=9, n_threads=n) for n in (1, 2, 3)
     )
     assert one == two == three
     for i in range(100):
         alone = slice(i, i + 1)
-        assert ranking(tables, codes[alone], queries[alone], *against, **settings) == [one[i]]
+        assert ranking(tables, codes[alone], queries[alone], *against, k=9) == [one[i]]
 
 
 def test_scores_do_not_depend_on_where_vectors_lie_in_memory(simd_level):
