@@ -38,6 +38,7 @@ cdef enum:
     ZERO = 128         # the code of zero in right operands
 
 cdef float CODES = 126.99  # the largest code, with room for the dither of random rounding
+cdef float SMALLEST = 1e-30  # what is smaller counts as zero: its factor would overflow
 
 
 cdef struct Codes:
@@ -111,7 +112,7 @@ def scratch_bytes(Py_ssize_t n_batch, Py_ssize_t n, Py_ssize_t width, int n_thre
 cdef inline float to_codes(float largest, float* scale) noexcept nogil:
     """Factor from floats of at most this size to codes; `scale` leads back."""
     scale[0] = largest / CODES
-    return CODES / largest if largest > 0 else 0
+    return CODES / largest if largest > SMALLEST else 0
 
 
 cdef inline uint32 nonzero(uint64 x) noexcept nogil:
@@ -145,6 +146,8 @@ cdef void code_class(
         factor = to_codes(ops.largest(row, width), &codes.class_scale[c])
         ops.largest_each(row, largest, width)
         ops.round_int8(row, &factor, 0, 0, ZERO, buffer, width)
+    else:
+        memset(buffer, ZERO, width)
     for g in range(width // 4):
         out[g * PANEL] = (<uint32*> buffer)[g]
 
@@ -275,6 +278,7 @@ def step(
         raise ValueError(f"width must be at most {TERMS} for products in int8; got {width}.")
     if lay_out(&codes, &scratch[0], m, n, width, n_threads) > scratch.shape[0]:
         raise ValueError("scratch is smaller than scratch_bytes says.")
+    seed = mix(seed)  # so that what is drawn with seed + 1 is not drawn in the next step, too
     memset(codes.largest, 0, n_threads * width * sizeof(float))
     with nogil, parallel(num_threads=n_threads):
         for i in prange(m, schedule="static"):

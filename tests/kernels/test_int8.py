@@ -145,6 +145,17 @@ def test_rows_and_activations_of_zeros(simd_level, n_threads):
     near(d_rows, wanted[1], 0.1)
 
 
+@pytest.mark.parametrize("part", ["table", "hidden"])
+def test_denormal_numbers_count_as_zeros(part, simd_level):
+    p = problem(10, 20, 32)
+    p[part] *= np.float32(1e-38)
+    d_hidden, d_rows, *_ = tiny = step(p)
+    p[part] *= 0
+    for got, wanted in zip(tiny, step(p), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    np.testing.assert_array_equal(d_hidden if part == "table" else d_rows, 0)
+
+
 def test_rows_without_weight_teach_nothing(simd_level):
     p = problem(10, 20, 32)
     p["row_weight"][:] = 0
