@@ -42,6 +42,8 @@ cdef extern from "bounds.h" nogil:
 
     int lowest_bit "__builtin_ctzll"(unsigned long long bits)
 
+assert PANEL == BOUND_CLASSES  # a panel is coded, scanned and multiplied as one
+
 cdef enum:
     MOST_ROWS = 1536   # rows a thread takes at a time: they share the coding of the classes
     MOST_WIDTH = 4096  # up to it, 32-bit sums hold and the error bound's own sums are right

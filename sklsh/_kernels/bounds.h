@@ -193,8 +193,8 @@ static ptrdiff_t scan_panel(ptrdiff_t n_rows, ptrdiff_t width, const uint8_t *co
                                         _mm512_loadu_ps(panel->error + 16 * j), bound);
                 bound = _mm512_fmadd_ps(_mm512_set1_ps(row->error),
                                         _mm512_loadu_ps(panel->norm + 16 * j), bound);
-                bits |= (unsigned long long)_mm512_cmp_ps_mask(bound, _mm512_set1_ps(row->threshold),
-                                                     _CMP_NLT_UQ)
+                bits |= (unsigned long long)_mm512_cmp_ps_mask(
+                            bound, _mm512_set1_ps(row->threshold), _CMP_NLT_UQ)
                         << (16 * j);
             }
             reach[first + i] = bits;

@@ -72,8 +72,8 @@ static void SIMD(largest_each)(const float *restrict x, float *restrict top, ptr
  * (Marsaglia, doi:10.18637/jss.v008.i14), seeded by `seed` and the lane.
  * scale_step is 0 for one scale that all x[i] share, else 1. Returns the sum of the codes,
  * without `zero`. */
-static int32_t SIMD(round_int8)(const float *x, const float *scale, int scale_step, uint32_t seed,
-      int zero, int8_t *code, ptrdiff_t n)
+static int32_t SIMD(round_int8)(const float *x, const float *scale, int scale_step,
+                                uint32_t seed, int zero, int8_t *code, ptrdiff_t n)
 {
     SIMD(bits16) state = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     SIMD(ints16) sums = (SIMD(ints16)){0};
