@@ -5,16 +5,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sklsh._kernels import _topk, _topk_bounded
+from sklsh._kernels import _simd, _topk, _topk_bounded
 from sklsh._storage import to_bfloat16
 from sklsh._top_k import by_bounds
 
+LEVEL = "avx512_vnni"
+pytestmark = pytest.mark.skipif(
+    LEVEL not in _simd.available_levels(), reason="no products of 8-bit codes"
+)
+
 
 @pytest.fixture(autouse=True)
-def bounds(simd_level):
-    """Skip where the instruction set has no products of 8-bit codes."""
-    if not _topk_bounded.available(16):
-        pytest.skip("no products of 8-bit codes")
+def bounds():
+    """The one instruction set that has products of 8-bit codes."""
+    before = _simd.level()
+    _simd.use_level(LEVEL)
+    yield
+    _simd.use_level(before)
 
 
 def normals(*shape, seed=0):
@@ -160,6 +167,13 @@ def test_tricks_together(tricks, seed, k, hidden_scale, weight_scale):
         for trick in tricks:
             trick(random, hidden, weights, bias)
     check(hidden, weights, bias, k)
+
+
+def test_other_instruction_sets_are_refused():
+    _simd.use_level("baseline")
+    assert not _topk_bounded.available(16)
+    with pytest.raises(ValueError, match="bounds want AVX-512 VNNI"):
+        by_bounds(normals(2, 16), normals(3, 16), normals(3), 1, 1)
 
 
 def test_rows_too_wide_are_refused():
