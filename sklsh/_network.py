@@ -131,10 +131,10 @@ class Network:
 
         Parameters
         ----------
-        X : csr_array of shape (n_batch, n_features)
+        X : Batch or csr_array of shape (n_batch, n_features)
             Rows.
 
-        Y : csr_array of shape (n_batch, n_classes)
+        Y : Batch or csr_array of shape (n_batch, n_classes)
             The weight of each label, 1 if all count alike.
 
         row_weight : ndarray of shape (n_batch,), float32

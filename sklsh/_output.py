@@ -102,7 +102,7 @@ class OutputLayer:
         hidden : ndarray of shape (n_batch, padded width), float32
             Activations of the batch.
 
-        Y : csr_array of shape (n_batch, n_classes), float32
+        Y : Batch or csr_array of shape (n_batch, n_classes), float32
             The weight of each label, 1 if all count alike.
 
         row_weight : ndarray of shape (n_batch,), float32

@@ -78,8 +78,8 @@ class SLIDEClassifier(NetworkClassifier):
         them among all, or among those in a row's hash buckets. "lsh" finds a part of the
         best: `n_tables` and `bucket_size` decide how many, and it wants more than the
         defaults. It saves time for rows that come one or a few at a time, where "exact"
-        has to read all weights. For a hundred rows or more on a CPU with AVX-512 VNNI
-        "exact" rules most classes out by bounds, and is the faster as well.
+        has to read all weights. For a hundred rows a thread or more on a CPU with
+        AVX-512 VNNI "exact" rules most classes out by bounds, and is the faster as well.
 
     input_dropout : float or "auto", default="auto"
         Share of a row's non-zero values dropped at random in each step. "auto": 0.3 for
@@ -150,8 +150,9 @@ class SLIDEClassifier(NetworkClassifier):
     product_dtype : {"float32", "int8"}, default="float32"
         What the dense products of a step are made in, where the batch shares its
         candidates. "int8" rounds their operands to 8-bit integers, those of gradients at
-        random, so that they stay right on average. It is much faster on CPUs with VNNI
-        instructions and much slower on others. Prediction is always in float32.
+        random, so that they stay right on average. Products and loss then take about half
+        the time on CPUs with AVX-512 VNNI, and longer than in floats on others. Prediction
+        is always in float32.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the weights it finds, with the network, optimizer,

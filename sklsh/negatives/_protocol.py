@@ -101,8 +101,8 @@ class Sampler(ABC):
         hidden : ndarray of shape (n_batch, width), float32
             Activations that meet the output layer.
 
-        Y : csr_array of shape (n_batch, n_classes)
-            The labels of each row; of these, `indptr` and `indices` are read, int32.
+        Y : CSR matrix of shape (n_batch, n_classes)
+            The labels of each row. All that may be read are its `indptr` and `indices`, int32.
 
         output : OutputLayer
             Its `weights`, (n_classes, width), and `bias`, (n_classes,).
