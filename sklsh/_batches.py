@@ -69,10 +69,10 @@ class Rows:
         if sp.issparse(X):
             index = np.result_type(X.indptr, X.indices)
             known = X.data.dtype in (np.uint8, np.float32, np.float64)
-            self._arrays = (
-                X.indptr.astype(index, copy=False),
-                X.indices.astype(index, copy=False),
-                X.data if known else X.data.astype(np.float32),
+            self._arrays = (  # copied only where the kernels could not read them
+                np.ascontiguousarray(X.indptr, dtype=index),
+                np.ascontiguousarray(X.indices, dtype=index),
+                np.ascontiguousarray(X.data, dtype=None if known else np.float32),
             )
 
     def take(self, rows, dropout=0.0, seed=0):

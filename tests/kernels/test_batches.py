@@ -118,6 +118,15 @@ def test_rows_of_any_dtype_are_floats():
     assert [array.dtype for array in batch[:3]] == [np.int32, np.int32, np.float32]
 
 
+def test_rows_of_strided_arrays_are_taken():
+    X = make_matrix()
+    strided = X.copy()
+    strided.indptr, strided.indices, strided.data = (
+        np.repeat(array, 2)[::2] for array in (X.indptr, X.indices, X.data)
+    )
+    assert_same(Rows(strided).take(np.arange(50))[:3], (X.indptr, X.indices, X.data))
+
+
 def test_batch_that_int32_cannot_index_is_refused(monkeypatch):
     monkeypatch.setattr("sklsh._batches.INT32_MAX", 10)
     with pytest.raises(ValueError, match="at most 10 non-zero values; this one holds "):
