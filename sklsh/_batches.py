@@ -9,7 +9,8 @@ from sklearn.utils import gen_batches
 from sklsh._kernels import _batches, _rows
 
 INT32_MAX = np.iinfo(np.int32).max
-ROWS_AT_ONCE = 2048  # taken together: enough that a call costs nothing, few enough for the caches
+ROWS_AT_ONCE = 2048  # taken together: enough that a call costs nothing
+VALUES_AT_ONCE = 1 << 19  # about so many at most: few enough for the caches
 
 
 class Batch(NamedTuple):
@@ -96,13 +97,17 @@ class Rows:
 
     def batches(self, order, batch_size, dropout=0.0, seed=0):
         """Yield the rows in this order, batch by batch, of which a few are taken at once."""
-        at_once = batch_size * max(1, ROWS_AT_ONCE // batch_size)
-        if not sp.issparse(self.X):  # as wide as X: room for one batch at a time
-            at_once = batch_size
-        for rows in gen_batches(len(order), at_once):
+        for rows in gen_batches(len(order), self._rows_at_once(batch_size)):
             taken = self.take(order[rows], dropout, seed + rows.start)
             for batch in gen_batches(taken.shape[0], batch_size):
                 yield taken.rows(batch)
+
+    def _rows_at_once(self, batch_size):
+        """Rows of a few whole batches, or of one where that is much already."""
+        if not sp.issparse(self.X):  # as wide as X
+            return batch_size
+        most = min(ROWS_AT_ONCE, VALUES_AT_ONCE * self.X.shape[0] // max(self.X.nnz, 1))
+        return batch_size * max(1, most // batch_size)
 
 
 class Columns:

@@ -127,6 +127,17 @@ def test_rows_of_strided_arrays_are_taken():
     assert_same(Rows(strided).take(np.arange(50))[:3], (X.indptr, X.indices, X.data))
 
 
+@pytest.mark.parametrize(["most", "n_taken"], [(40 * 64, 40), (700, 10), (1, 5)])
+def test_rows_of_many_values_are_taken_a_few_at_once(most, n_taken, monkeypatch):
+    monkeypatch.setattr("sklsh._batches.VALUES_AT_ONCE", most)
+    rows = Rows(sp.csr_array(np.ones((40, 64), dtype=np.float32)))
+    taken = []
+    take = rows.take
+    monkeypatch.setattr(rows, "take", lambda of, *args: taken.append(len(of)) or take(of, *args))
+    assert len(list(rows.batches(np.arange(40), 5))) == 8
+    assert taken == [n_taken] * (40 // n_taken)
+
+
 def test_batch_that_int32_cannot_index_is_refused(monkeypatch):
     monkeypatch.setattr("sklsh._batches.INT32_MAX", 10)
     with pytest.raises(ValueError, match="at most 10 non-zero values; this one holds "):
