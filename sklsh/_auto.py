@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklsh._hashing import check_n_bits, resolved_n_bits
+from sklsh._output import shared_step_bytes
 from sklsh._tables import HashTables
 from sklsh.negatives import LSH, Full, InBatch, RowLSH, RowUniform, Uniform
 
@@ -93,11 +94,21 @@ def table_settings(settings, width):
     }
 
 
-def sampler_bytes(settings, n_classes, n_batch):
-    """Bytes of the hash tables that training will use, and of sets of each row's own."""
+def sampler_bytes(settings, n_classes):
+    """Bytes of the hash tables that training will use."""
     kind = sampler_class(settings, n_classes)
-    sets = n_batch * settings.n_active * BYTES_A_CANDIDATE if kind in (RowUniform, RowLSH) else 0
-    return sets + (table_bytes(settings, n_classes) if kind in (LSH, RowLSH) else 0)
+    return table_bytes(settings, n_classes) if kind in (LSH, RowLSH) else 0
+
+
+def step_bytes(settings, n_classes, width, n_batch, n_threads):
+    """Bytes that a step works on, as far as they do not depend on which labels there are."""
+    kind = sampler_class(settings, n_classes)
+    if kind in (RowUniform, RowLSH):
+        return n_batch * settings.n_active * BYTES_A_CANDIDATE
+    n = {Full: n_classes, InBatch: 0}.get(kind, min(settings.n_active, n_classes))
+    return shared_step_bytes(
+        n_batch, n, width, kind is Full, settings.dtype, settings.product_dtype, n_threads
+    )
 
 
 def table_bytes(settings, n_classes):

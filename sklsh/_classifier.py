@@ -14,7 +14,14 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 
-from sklsh._auto import dropout_for, loss_for, make_sampler, rows_per_step, sampler_bytes
+from sklsh._auto import (
+    dropout_for,
+    loss_for,
+    make_sampler,
+    rows_per_step,
+    sampler_bytes,
+    step_bytes,
+)
 from sklsh._explanation import NetworkExplanations
 from sklsh._fitted import FittedNetwork
 from sklsh._memory import require_bytes
@@ -67,7 +74,8 @@ class NetworkClassifier(
         Raises
         ------
         MemoryError
-            If weights and optimizer state would not fit; says how many bytes they take.
+            If weights, optimizer state and what a step works on would not fit; says how many
+            bytes they take.
 
         ValueError
             If the data do not fit, or if training diverges. The model stays as it was,
@@ -138,6 +146,7 @@ class NetworkClassifier(
     def _start(self, X, y, weight, classes=None, *, resume, partial=False):
         """Targets as CSR and weights of rows; a fresh network unless the old one goes on."""
         sizes = self._checked_sizes()
+        self._n_threads = effective_n_threads(self.n_jobs)
         if resume:
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                 raise ValueError(
@@ -156,7 +165,6 @@ class NetworkClassifier(
             Y, weight = self._with_class_weight(Y, weight)
         if not resume:
             self._create(X.shape[1], sizes, Y, weight, partial)
-        self._n_threads = effective_n_threads(self.n_jobs)
         self._network.make_trainable(self._n_threads)
         return Y, weight
 
@@ -253,14 +261,17 @@ class NetworkClassifier(
     def _require_memory(self, n_features, sizes, n_rows, n_classes, partial):
         optimizer = self._make_optimizer()
         n_bytes = bytes_needed(n_features, sizes, n_classes, optimizer, self.dtype)
-        n_bytes += sampler_bytes(self, n_classes, rows_per_step(self.batch_size, n_rows))
+        n_bytes += sampler_bytes(self, n_classes)
+        n_batch = rows_per_step(self.batch_size, n_rows)
+        n_bytes += step_bytes(self, n_classes, sizes[-1], n_batch, self._n_threads)
         if self.early_stopping and not partial:  # also the best weights so far
             n_bytes += bytes_needed(n_features, sizes, n_classes, None, self.dtype)
         require_bytes(
             n_bytes,
             f"A network of {n_features:,} features, hidden layers {sizes} and {n_classes:,} "
-            f"classes with the state of optimizer={self.optimizer!r}, its hash tables and sets",
-            "Smaller hidden_layer_sizes, n_tables or n_active, hashed features or "
+            f"classes with the state of optimizer={self.optimizer!r}, its hash tables and what a "
+            "step works on",
+            "Smaller hidden_layer_sizes, batch_size, n_tables or n_active, hashed features or "
             "optimizer='sgd' take less.",
         )
 

@@ -18,6 +18,16 @@ NO_WEIGHT = np.zeros(0, dtype=np.float32)
 LOG_PARTITION_MEMORY = 0.98  # weight of the past in the running mean of log sum exp
 
 
+def shared_step_bytes(n_batch, n, width, all_classes, dtype, product_dtype, n_threads):
+    """Bytes that a step over n candidates that the batch shares works on."""
+    width = padded(width)
+    d_rows = 4 * n * width
+    if product_dtype == "int8":
+        return d_rows + _int8.scratch_bytes(n_batch, n, width, n_threads)
+    rows = 0 if all_classes and dtype == "float32" else 4 * n * width
+    return d_rows + rows + 4 * n_batch * padded(n)
+
+
 class OutputLayer:
     """Weights of the classes, and the loss they are trained with.
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sklsh import SLIDEClassifier, _memory
-from sklsh._auto import BYTES_A_CANDIDATE
+from sklsh._auto import BYTES_A_CANDIDATE, step_bytes
 from sklsh._memory import (
     aligned_copy,
     aligned_zeros,
@@ -143,11 +143,34 @@ def test_fit_asks_for_what_the_model_reports(negatives, active_set, dtype, early
         total += model.memory_usage_["weights"]
     if active_set == "sample":  # the sets of a step
         total += 10 * 50 * BYTES_A_CANDIDATE
+    else:
+        total += step_bytes(model, 2100, 16, n_batch=10, n_threads=1)
     free(total - 1)
     with pytest.raises(MemoryError, match=f"would take {total:,} bytes"):
         model.fit(features, labels)
     free(total)
     model.fit(features, labels)
+
+
+@pytest.mark.parametrize("product_dtype", ["float32", "int8"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("active_set", ["batch", "full"])
+def test_step_bytes_are_the_bytes_taken(active_set, dtype, product_dtype, monkeypatch):
+    taken = {}
+
+    def note(scratch, name, n):
+        taken[name] = max(n, taken.get(name, 0))
+        return aligned_zeros(n, np.int8)
+
+    monkeypatch.setattr(_memory.Scratch, "bytes", note)
+    model = SLIDEClassifier(
+        (24,), negatives="uniform", active_set=active_set, n_active=50, dtype=dtype,
+        product_dtype=product_dtype, max_iter=1, batch_size=70,
+    )  # fmt: skip
+    Y = np.zeros((100, 2100), dtype=bool)
+    Y[:, -1] = active_set == "full"  # the labels of others would come on top
+    model.fit(np.ones((100, 6)), Y)
+    assert sum(taken.values()) == step_bytes(model, 2100, 24, n_batch=70, n_threads=1)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +195,7 @@ def test_networks_that_do_not_fit_are_refused(method, free, monkeypatch):
     monkeypatch.setattr("sklsh._classifier.Network", None)  # nothing is allocated
     model = SLIDEClassifier((8,))
     message = (
-        r"6 features, hidden layers \(8,\) and 9 classes .* would take 3,180 bytes, but 1,000 "
+        r"6 features, hidden layers \(8,\) and 9 classes .* would take 4,780 bytes, but 1,000 "
     )
     with pytest.raises(MemoryError, match=message):
         getattr(model, method)(X, Y)
