@@ -38,12 +38,25 @@ def by_bounds(hidden, weights, bias, k, n_threads):
     ids, logits = empty(len(hidden), k)
     norms, biases = np.empty((2, len(bias)), dtype=np.float32)
     _topk_bounded.bound_classes(weights, bias, norms, biases, n_threads)
-    order = np.argsort(norms)[::-1].astype(np.int32)  # a norm that is no number comes first
+    order = by_falling(norms)
     bias_left = np.maximum.accumulate(biases[order][::-1])[::-1].copy()
     _topk_bounded.top_k(
         hidden, weights, bias, order, norms[order], bias_left, ids, logits, n_threads
     )
     return ids, logits
+
+
+def by_falling(norms):
+    """Places of the numbers, none negative, from largest to smallest; equal ones as they stand.
+
+    A norm that is no number comes first. Were equal ones to come backwards, each of many
+    classes that tie would drive another out of the lists.
+    """
+    last = len(norms) - 1
+    place = np.uint64(last) - np.arange(len(norms), dtype=np.uint64)
+    keys = norms.view(np.uint32).astype(np.uint64) << np.uint64(32) | place  # floats sort as bits
+    keys.sort()
+    return (last - (keys[::-1] & np.uint64(2**32 - 1)).astype(np.int64)).astype(np.int32)
 
 
 def empty(n, k):

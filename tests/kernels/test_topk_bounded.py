@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sklsh._kernels import _simd, _topk, _topk_bounded
 from sklsh._storage import to_bfloat16
-from sklsh._top_k import by_bounds
+from sklsh._top_k import by_bounds, by_falling
 
 LEVEL = "avx512_vnni"
 pytestmark = pytest.mark.skipif(
@@ -180,3 +180,11 @@ def test_rows_too_wide_are_refused():
     assert not _topk_bounded.available(4112)
     with pytest.raises(ValueError, match="at most 4096 floats; got 4112"):
         by_bounds(normals(2, 4112), normals(3, 4112), normals(3), 1, 1)
+
+
+def test_order_is_falling_and_keeps_ties_as_they_stand():
+    norms = np.array([1, 0.5, np.nan, 2, 1, 1e-17, np.inf, -np.nan, 0.5], dtype=np.float32)
+    order = by_falling(norms)
+    assert order.dtype == np.int32
+    assert set(order[:2]) == {2, 7}
+    assert order[2:].tolist() == [6, 3, 0, 4, 1, 8, 5]
