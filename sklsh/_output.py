@@ -61,6 +61,11 @@ class OutputLayer:
         self, n_classes, width, optimizer=None, dtype="float32", seed=0, product_dtype="float32"
     ):
         shape = n_classes, padded(width)
+        if product_dtype == "int8" and width > _int8.MAX_WIDTH:
+            raise ValueError(
+                f'product_dtype="int8" takes a last hidden layer of at most {_int8.MAX_WIDTH:,} '
+                f"units; hidden_layer_sizes ends with {width:,}."
+            )
         self.parameter = Parameter.zeros(shape, optimizer, dtype, seed, width=width)
         self.bias_parameter = Parameter.zeros((n_classes, 1), optimizer)
         self.product_dtype = product_dtype

@@ -211,6 +211,13 @@ BAD_PARAMETERS = {
 # fmt: on
 
 
+def test_layers_too_wide_for_int8_are_refused_by_name():
+    wide = make(hidden_layer_sizes=(8, 2**16 + 1), product_dtype="int8")
+    with pytest.raises(ValueError, match="at most 65,536 units; hidden_layer_sizes ends with 65,5"):
+        wide.fit(X, LABEL)
+    assert vars(wide) == vars(make(hidden_layer_sizes=(8, 2**16 + 1), product_dtype="int8"))
+
+
 @pytest.mark.parametrize(
     ["name", "value"],
     [

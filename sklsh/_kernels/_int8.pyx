@@ -37,6 +37,8 @@ cdef enum:
     TERMS = 65536      # of a sum of products that 32 bits can hold: 127 * 255 each
     ZERO = 128         # the code of zero in right operands
 
+MAX_WIDTH = TERMS  # of the rows, which are not cut
+
 cdef float CODES = 126.99  # the largest code, with room for the dither of random rounding
 cdef float SMALLEST = 1e-30  # what is smaller counts as zero: its factor would overflow
 
@@ -272,6 +274,7 @@ def step(
         Py_ssize_t m = hidden.shape[0], width = hidden.shape[1], n = offset.shape[0]
         Py_ssize_t n_wide = rounded(n, PANEL), m_wide = rounded(m, BLOCK)
         Py_ssize_t n_blocks = m_wide // BLOCK, i, c, g, k, stripe, block, panel
+        uint64 salt = mix(seed)    # or the next step's seeds would be some of these
         Codes codes
         const float* weight = &class_weight[0] if class_weight.shape[0] else NULL
     if width > TERMS:
@@ -294,12 +297,12 @@ def step(
             row_scales(k, width, n_threads, &codes)
         for g in prange(n_wide // 4, schedule="static"):
             code_four(codes.rows + 4 * g * width, width, <int> min(max(n - 4 * g, 0), 4), NULL,
-                      codes.factor, ZERO, mix(seed) + 4 * g, codes.scales + threadid() * width,
+                      codes.factor, ZERO, mix(salt) + 4 * g, codes.scales + threadid() * width,
                       codes.buffer + threadid() * 4 * width, codes.by_unit + 4 * g * width)
         for block in prange(n_blocks, schedule="dynamic"):
             gradients(&codes, block * BLOCK, m, n, width, &offset[0],
                       weight, &indptr[0], &positions[0], &label_weight[0], &row_weight[0],
-                      mix(seed + 1), codes.logits + threadid() * BLOCK * n_wide,
+                      mix(salt + 1), codes.logits + threadid() * BLOCK * n_wide,
                       codes.block + threadid() * BLOCK * n_wide, &d_hidden[0, 0], &loss[0],
                       &log_partition[0])
         for stripe in prange((width + STRIPE - 1) // STRIPE, schedule="static"):
@@ -307,7 +310,7 @@ def step(
                           min(width - stripe * STRIPE, STRIPE), &codes)
         for g in prange(m_wide // 4, schedule="static"):
             code_four(&hidden[0, 0] + 4 * g * width, width, <int> min(max(m - 4 * g, 0), 4),
-                      codes.delta_scale + 4 * g, codes.factor, 0, mix(seed + 2) + 4 * g,
+                      codes.delta_scale + 4 * g, codes.factor, 0, mix(salt + 2) + 4 * g,
                       codes.scales + threadid() * width, codes.buffer + threadid() * 4 * width,
                       codes.scaled + 4 * g * width)
         for panel in prange(n_wide // PANEL, schedule="dynamic"):
