@@ -173,6 +173,7 @@ class Optimizer(ABC):
 
     def _step_of(self, parameter):
         """What a kernel wants to know first: the rule, its numbers, and what it changes."""
+        _check_state(parameter, self)
         hyper = np.array(self._numbers(self._rate, parameter.width), dtype=np.float32)
         return self.rule, hyper, self.seed_of(parameter), parameter.weights, *parameter.slots
 
@@ -333,6 +334,16 @@ def _buffers(parameter, n_threads):
 def _check_rows(rows, matrix, name):
     if len(rows) and rows.view(np.uint32).max() >= len(matrix):  # negative ones are large, too
         raise ValueError(f"rows must lie in [0, {len(matrix)}), the rows of {name}.")
+
+
+def _check_state(parameter, optimizer):
+    widths = tuple(slot.shape[1] for slot in parameter.slots)
+    wanted = optimizer.slot_widths(parameter.weights.shape[1])
+    if widths != wanted:
+        raise ValueError(
+            f"parameter must have state of {wanted[0]} and {wanted[1]} numbers a row for "
+            f"{optimizer!r}; got {widths[0]} and {widths[1]}. Make it for this optimizer."
+        )
 
 
 def _check_gradient(gradient, n_rows, width, name):

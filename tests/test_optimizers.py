@@ -245,3 +245,12 @@ def test_settings_out_of_range_are_refused_by_name(kind, setting):
 def test_settings_are_shown():
     shown = "Adam(beta_1=0.8, beta_2=0.999, epsilon=1e-08, second_moment='weight')"
     assert repr(Adam(beta_1=0.8)) == shown
+
+
+@pytest.mark.parametrize("made_for", [None, SGD(), Adam(0), Adam(second_moment="row")], ids=str)
+def test_state_of_another_optimizer_is_refused(made_for):
+    table, adam = Parameter(np.ones((3, 16), dtype=np.float32), made_for), Adam()
+    adam.begin_step(0.1)
+    with pytest.raises(ValueError, match="state of 16 and 16 numbers a row for Adam"):
+        adam.step(table, np.array([1], dtype=np.int32), np.ones((1, 16), dtype=np.float32))
+    assert_array_equal(table.weights, 1)
