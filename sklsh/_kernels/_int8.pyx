@@ -281,7 +281,6 @@ def step(
         raise ValueError(f"width must be at most {TERMS} for products in int8; got {width}.")
     if lay_out(&codes, &scratch[0], m, n, width, n_threads) > scratch.shape[0]:
         raise ValueError("scratch is smaller than scratch_bytes says.")
-    seed = mix(seed)  # so that what is drawn with seed + 1 is not drawn in the next step, too
     memset(codes.largest, 0, n_threads * width * sizeof(float))
     with nogil, parallel(num_threads=n_threads):
         for i in prange(m, schedule="static"):
