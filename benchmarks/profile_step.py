@@ -49,7 +49,10 @@ PARTS = {
     "output gradient": (["sklsh._kernels._products.product_tn"], ["output gradient"]),
     "8-bit products and softmax": (
         ["sklsh._kernels._int8.step"],
-        ["logits", "softmax", "hidden gradient", "output gradient"],
+        ["gather", "logits", "softmax", "hidden gradient", "output gradient"],
+    ),
+    "bias gradients": (
+        ["sklsh._kernels._layers.column_sums", "sklsh._kernels._layers.relu_gradient"], []
     ),
     "output update": (["sklsh._kernels._rows.step_rows"], ["output update"]),
     "embedding update": (["sklsh._kernels._rows.step_embedding"], ["embedding update"]),
