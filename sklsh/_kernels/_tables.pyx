@@ -208,6 +208,8 @@ cdef Py_ssize_t rank(
     cdef:
         Py_ssize_t i, held = 0
         float score
+    if k == 0:
+        return 0
     for i in range(min(n, READ_AHEAD)):
         prefetch_row(&vectors[candidates[i], 0], width)
         prefetch_bytes(&offset[candidates[i]], sizeof(float))
