@@ -2,6 +2,7 @@
 
 from sklsh._show_versions import show_versions
 from sklsh._version import __version__
+from sklsh.neighbors import NeighborBlendClassifier
 from sklsh.slide import SLIDEClassifier
 
-__all__ = ["SLIDEClassifier", "__version__", "show_versions"]
+__all__ = ["NeighborBlendClassifier", "SLIDEClassifier", "__version__", "show_versions"]

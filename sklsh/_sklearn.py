@@ -17,7 +17,9 @@ from sklearn.exceptions import (
     InconsistentVersionWarning as SklearnInconsistentVersionWarning,
 )
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sklsh._kernels._threads import max_threads
@@ -26,6 +28,7 @@ from sklsh._version import __version__
 __all__ = [
     "BaseScorer",
     "CallbackSupportMixin",
+    "HasMethods",
     "InconsistentVersionWarning",
     "Interval",
     "StrOptions",
@@ -33,11 +36,13 @@ __all__ = [
     "at_least",
     "check_is_fitted",
     "check_k",
+    "check_method_params",
     "check_sample_weight",
     "checked_csr",
     "effective_n_threads",
     "fit_context",
     "fraction",
+    "routing_enabled",
     "unchanged_on_error",
     "validate_data",
 ]

@@ -2,7 +2,7 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklsh import SLIDEClassifier
+from sklsh import NeighborBlendClassifier, SLIDEClassifier
 from sklsh.lsh import DWTA, LSHIndex, SimHash
 
 STOCHASTIC = "sample_weight is not equivalent to removing/repeating samples."
@@ -10,7 +10,7 @@ STOCHASTIC = "sample_weight is not equivalent to removing/repeating samples."
 
 def expected_failed_checks(estimator):
     """Only what scikit-learn expects of its own stochastic estimators, in its words."""
-    if isinstance(estimator, SLIDEClassifier):
+    if isinstance(estimator, (NeighborBlendClassifier, SLIDEClassifier)):
         return {
             "check_sample_weight_equivalence_on_dense_data": STOCHASTIC,
             "check_sample_weight_equivalence_on_sparse_data": STOCHASTIC,
@@ -29,6 +29,11 @@ def expected_failed_checks(estimator):
         SLIDEClassifier(product_dtype="int8"),
         SLIDEClassifier(active_set="sample", n_active=1),
         SLIDEClassifier(n_active=1),
+        NeighborBlendClassifier(SLIDEClassifier(random_state=0)),
+        NeighborBlendClassifier(SLIDEClassifier(random_state=0), weight=3, algorithm="lsh"),
+        NeighborBlendClassifier(
+            SLIDEClassifier(loss="logistic", random_state=0), weight=3, n_candidates=1
+        ),
         SimHash(),
         SimHash(projections="gaussian"),
         DWTA(),

@@ -22,17 +22,7 @@ from sklsh._sklearn import (
     validate_data,
 )
 from sklsh._tables import HashTables
-from sklsh.lsh._rows import dense_rows
-
-
-def largest_values(rows):
-    """Largest absolute value of each row."""
-    return np.maximum(rows.max(axis=1), -rows.min(axis=1))
-
-
-def norms(rows):
-    """Euclidean length of each row."""
-    return np.sqrt(np.einsum("ij,ij->i", rows, rows))
+from sklsh.lsh._rows import dense_rows, scale_to_unit
 
 
 class LSHIndex(VersionStamp, BaseEstimator):
@@ -83,6 +73,9 @@ class LSHIndex(VersionStamp, BaseEstimator):
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, where X had any.
+
+    nbytes : int
+        Bytes of the items and of the tables.
 
     See Also
     --------
@@ -282,6 +275,12 @@ class LSHIndex(VersionStamp, BaseEstimator):
         check_is_fitted(self)
         return self._tables.mean_load
 
+    @property
+    def nbytes(self):
+        """Bytes of the items and of the tables."""
+        check_is_fitted(self)
+        return self._vectors.nbytes + self._tables.nbytes
+
     def _hashed_queries(self, X):
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
@@ -290,11 +289,7 @@ class LSHIndex(VersionStamp, BaseEstimator):
 
     def _prepared(self, X):
         rows = dense_rows(X)
-        if self._metric == "cosine":
-            for size in (largest_values, norms):  # the first, or squares would over- or underflow
-                sizes = size(rows)[:, None]
-                np.divide(rows, sizes, out=rows, where=sizes > 0)
-        return rows
+        return scale_to_unit(rows) if self._metric == "cosine" else rows
 
     def _codes(self, rows):
         return self._hasher.codes(rows, n_threads=self._n_threads)

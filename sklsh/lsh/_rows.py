@@ -1,5 +1,6 @@
 """Input of the estimators as the rows that kernels take."""
 
+import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import gen_batches
 
@@ -18,6 +19,24 @@ def dense_rows(X):
         part = X[block]
         rows[block, :width] = part.toarray() if sp.issparse(part) else part
     return rows
+
+
+def scale_to_unit(rows):
+    """Divide dense rows by their length, in place; zero rows stay zero."""
+    for size in (largest_values, norms):  # the first, or squares would over- or underflow
+        sizes = size(rows)[:, None]
+        np.divide(rows, sizes, out=rows, where=sizes > 0)
+    return rows
+
+
+def largest_values(rows):
+    """Largest absolute value of each row."""
+    return np.maximum(rows.max(axis=1), -rows.min(axis=1))
+
+
+def norms(rows):
+    """Euclidean length of each row."""
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows))
 
 
 def canonical_csr(X):

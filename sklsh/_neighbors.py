@@ -1,0 +1,146 @@
+"""Nearest rows by cosine: through postings, by products with all rows, or by hash tables."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from sklsh._kernels import _postings
+from sklsh._memory import require_bytes
+from sklsh._top_k import top_k
+from sklsh.lsh import LSHIndex
+from sklsh.lsh._rows import canonical_csr, dense_rows, scale_to_unit
+
+HASHED_FROM = 1 << 30  # numbers in dense X from which "auto" no longer reads them all
+N_TABLES = 64  # of "lsh"
+BUCKET_SIZE = 32
+
+
+def neighbors_of(X, algorithm, random_state, n_jobs):
+    """Finder of the rows of X nearest to others.
+
+    Parameters
+    ----------
+    X : csr_array or ndarray of shape (n_rows, n_features), float32
+        Rows; what is kept of them is a copy.
+
+    algorithm : {"auto", "exact", "lsh"}
+        "auto" is exact, but for dense X of HASHED_FROM numbers and more.
+
+    random_state : int or RandomState
+        Draws hash functions.
+
+    n_jobs : int or None
+        Threads that hash.
+    """
+    if algorithm == "auto":
+        hashed = not sp.issparse(X) and X.size >= HASHED_FROM
+        algorithm = "lsh" if hashed else "exact"
+    if algorithm == "lsh":
+        return HashedRows(X, random_state, n_jobs)
+    return Postings(X) if sp.issparse(X) else DenseRows(X)
+
+
+class Postings:
+    """Exact, for sparse rows: postings of each feature, an inverted index.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_rows, n_features), float32
+        Rows.
+    """
+
+    def __init__(self, X):
+        n_bytes = 40 * X.nnz + 8 * sum(X.shape)  # 8 a number stay, the rest is to make them
+        require_bytes(n_bytes, f"The postings of {X.shape[0]:,} rows with {X.nnz:,} values")
+        columns = unit_csr(X).tocsc()
+        self.n_rows = X.shape[0]
+        self.starts = columns.indptr.astype(np.intp)
+        self.rows = columns.indices.astype(np.int32, copy=False)
+        self.values = columns.data
+
+    def nearest(self, X, k, n_threads):
+        """The k rows of largest positive cosine: (ids, cosines), -1 and 0 where fewer are."""
+        X = unit_csr(sp.csr_array(X))
+        ids = np.empty((X.shape[0], k), dtype=np.int32)
+        cosines = np.empty((X.shape[0], k), dtype=np.float32)
+        _postings.nearest(
+            X.indptr.astype(np.intp), X.indices.astype(np.int32, copy=False), X.data,
+            self.starts, self.rows, self.values, self.n_rows, ids, cosines, n_threads,
+        )  # fmt: skip
+        return ids, cosines
+
+    @property
+    def nbytes(self):
+        """Bytes kept."""
+        return self.starts.nbytes + self.rows.nbytes + self.values.nbytes
+
+
+class DenseRows:
+    """Exact, for dense rows: the cosine with every row.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features), float32
+        Rows.
+    """
+
+    def __init__(self, X):
+        self.rows = unit_dense(X)
+
+    def nearest(self, X, k, n_threads):
+        """The k rows of largest positive cosine: (ids, cosines), -1 and 0 where fewer are."""
+        no_offset = np.zeros(len(self.rows), dtype=np.float32)
+        return only_positive(*top_k(unit_dense(X), self.rows, no_offset, k, n_threads))
+
+    @property
+    def nbytes(self):
+        """Bytes kept."""
+        return self.rows.nbytes
+
+
+class HashedRows:
+    """Approximate: rows that share a hash bucket, ranked by their cosine.
+
+    Parameters
+    ----------
+    X : csr_array or ndarray of shape (n_rows, n_features), float32
+        Rows; kept as dense ones.
+
+    random_state, n_jobs
+        As for `LSHIndex`.
+    """
+
+    def __init__(self, X, random_state, n_jobs):
+        self.index = LSHIndex(
+            n_tables=N_TABLES, bucket_size=BUCKET_SIZE, random_state=random_state, n_jobs=n_jobs
+        ).fit(X)
+
+    def nearest(self, X, k, n_threads):
+        """The k rows found of largest positive cosine: (ids, cosines), -1 and 0 if fewer are."""
+        return only_positive(*self.index.set_params(n_jobs=n_threads).query(X, k))
+
+    @property
+    def nbytes(self):
+        """Bytes kept."""
+        return self.index.nbytes
+
+
+def only_positive(ids, cosines):
+    """Put -1 and 0 in place of neighbours whose cosine is not positive."""
+    far = ~(cosines > 0)
+    ids[far], cosines[far] = -1, 0
+    return ids, cosines
+
+
+def unit_dense(X):
+    """Copy of X, dense or sparse, as padded float32 rows of length 1; zero rows stay zero."""
+    return scale_to_unit(dense_rows(X))
+
+
+def unit_csr(X):
+    """Copy of X with rows of length 1; zero rows stay zero."""
+    X = canonical_csr(X)
+    rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    squares = np.square(X.data, dtype=np.float64)  # of a float32, never out of range
+    norms = np.sqrt(np.bincount(rows, squares, minlength=X.shape[0]))[rows]
+    data = np.divide(X.data, norms, out=np.zeros_like(squares), where=norms > 0)
+    return sp.csr_array((data.astype(np.float32), X.indices, X.indptr), shape=X.shape)
