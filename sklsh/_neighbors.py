@@ -59,14 +59,20 @@ class Postings:
 
     def nearest(self, X, k, n_threads):
         """The k rows of largest positive cosine: (ids, cosines), -1 and 0 where fewer are."""
-        X = unit_csr(sp.csr_array(X))
+        X = self._rare_first(unit_csr(sp.csr_array(X)))
         ids = np.empty((X.shape[0], k), dtype=np.int32)
         cosines = np.empty((X.shape[0], k), dtype=np.float32)
         _postings.nearest(
-            X.indptr.astype(np.intp), X.indices.astype(np.int32, copy=False), X.data,
+            X.indptr.astype(np.intp), X.indices.astype(np.int32), X.data,
             self.starts, self.rows, self.values, self.n_rows, ids, cosines, n_threads,
         )  # fmt: skip
         return ids, cosines
+
+    def _rare_first(self, X):
+        """X with the features of fewest postings first in each row."""
+        rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+        order = np.lexsort((np.diff(self.starts)[X.indices], rows))
+        return sp.csr_array((X.data[order], X.indices[order], X.indptr), shape=X.shape)
 
     @property
     def nbytes(self):
