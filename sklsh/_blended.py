@@ -15,7 +15,7 @@ ROWS_AT_ONCE = 4096
 
 def estimator_is_lean(blend):
     """Whether its estimator has a lean copy."""
-    return hasattr(blend.estimator_, "lean_copy")
+    return hasattr(getattr(blend, "estimator_", blend.estimator), "lean_copy")
 
 
 class BlendedPredictions:
@@ -130,15 +130,15 @@ class BlendedPredictions:
         n_threads = effective_n_threads(self.n_jobs)
         ids = np.empty((X.shape[0], k), dtype=np.int32)
         scores = np.empty((X.shape[0], k), dtype=np.float32)
-        n_listed = max(k, min(self.n_candidates, len(self.classes_)))
         for rows in gen_batches(X.shape[0], ROWS_AT_ONCE):
-            listed = self._listed(self.estimator_, X[rows], n_listed)
+            listed = self._listed(self.estimator_, X[rows], k)
             poll = self._electorate.poll(X[rows], n_threads)
             ids[rows], scores[rows] = poll.blend(*listed, self.weight_, k, n_threads)
         return ids, scores
 
-    def _listed(self, estimator, X, n_listed):
-        """The estimator's own list: (class ids, scores)."""
+    def _listed(self, estimator, X, k):
+        """The estimator's own list, of k classes at least: (class ids, scores)."""
+        n_listed = min(max(k, self.n_candidates), len(self.classes_))
         labels, scores = estimator.predict_top_k(X, n_listed)
         if not self._format.multilabel:
             labels = np.searchsorted(self.classes_, labels)

@@ -3,40 +3,52 @@
 import numpy as np
 import scipy.sparse as sp
 
+from sklsh._hashing import resolved_n_bits
 from sklsh._kernels import _postings
-from sklsh._memory import require_bytes
+from sklsh._memory import padded, require_bytes
+from sklsh._tables import HashTables
 from sklsh._top_k import top_k
 from sklsh.lsh import LSHIndex
 from sklsh.lsh._rows import canonical_csr, dense_rows, scale_to_unit
 
-HASHED_FROM = 1 << 30  # numbers in dense X from which "auto" no longer reads them all
-N_TABLES = 64  # of "lsh"
-BUCKET_SIZE = 32
+HASHED_FROM = 1 << 26  # numbers in dense X from which "auto" no longer reads them all
+N_TABLES = 32  # of "lsh"
+BUCKET_SIZE = 16
 
 
-def neighbors_of(X, algorithm, random_state, n_jobs):
-    """Finder of the rows of X nearest to others.
+def finder_for(X, algorithm):
+    """Class that finds neighbours among the rows of X.
 
     Parameters
     ----------
     X : csr_array or ndarray of shape (n_rows, n_features), float32
-        Rows; what is kept of them is a copy.
+        Rows.
 
     algorithm : {"auto", "exact", "lsh"}
         "auto" is exact, but for dense X of HASHED_FROM numbers and more.
-
-    random_state : int or RandomState
-        Draws hash functions.
-
-    n_jobs : int or None
-        Threads that hash.
     """
-    if algorithm == "auto":
-        hashed = not sp.issparse(X) and X.size >= HASHED_FROM
-        algorithm = "lsh" if hashed else "exact"
-    if algorithm == "lsh":
-        return HashedRows(X, random_state, n_jobs)
-    return Postings(X) if sp.issparse(X) else DenseRows(X)
+    sparse = sp.issparse(X)
+    if algorithm == "lsh" or (algorithm == "auto" and not sparse and X.size >= HASHED_FROM):
+        return HashedRows
+    return Postings if sparse else DenseRows
+
+
+def require_neighbors(X, algorithm):
+    """Raise MemoryError if there is no room for what finds neighbours among the rows of X."""
+    n_rows, n_features = X.shape
+    finder = finder_for(X, algorithm)
+    if finder is Postings:
+        n_bytes = 40 * X.nnz + 8 * (n_rows + n_features)  # 8 a value stay, the rest makes them
+    else:
+        n_bytes = 4 * n_rows * padded(n_features)
+    if finder is HashedRows:
+        n_bits = resolved_n_bits("auto", n_rows, BUCKET_SIZE, "simhash")
+        n_bytes += HashTables.bytes_needed(n_rows, n_bits, N_TABLES)
+    require_bytes(
+        n_bytes,
+        f"What finds neighbours among {n_rows:,} rows of {n_features:,} features",
+        'algorithm="exact" on sparse X takes 40 bytes a value; weight=0 takes none.',
+    )
 
 
 class Postings:
@@ -46,11 +58,12 @@ class Postings:
     ----------
     X : csr_array of shape (n_rows, n_features), float32
         Rows.
+
+    random_state, n_jobs
+        Not used.
     """
 
-    def __init__(self, X):
-        n_bytes = 40 * X.nnz + 8 * sum(X.shape)  # 8 a number stay, the rest is to make them
-        require_bytes(n_bytes, f"The postings of {X.shape[0]:,} rows with {X.nnz:,} values")
+    def __init__(self, X, random_state=None, n_jobs=None):
         columns = unit_csr(X).tocsc()
         self.n_rows = X.shape[0]
         self.starts = columns.indptr.astype(np.intp)
@@ -87,9 +100,12 @@ class DenseRows:
     ----------
     X : ndarray of shape (n_rows, n_features), float32
         Rows.
+
+    random_state, n_jobs
+        Not used.
     """
 
-    def __init__(self, X):
+    def __init__(self, X, random_state=None, n_jobs=None):
         self.rows = unit_dense(X)
 
     def nearest(self, X, k, n_threads):

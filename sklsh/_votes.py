@@ -152,7 +152,7 @@ def precision_of_weights(poll, ids, scores, truth, n_threads=1):
     precision = np.empty((n, len(WEIGHTS)))
     for i, weight in enumerate(WEIGHTS):
         best, _ = poll.blend(ids, scores, weight, depths[-1], n_threads)
-        hits = truth[rows, best.ravel()].reshape(n, -1) > 0
+        hits = (truth[rows, best.ravel()].reshape(n, -1) > 0) & (best >= 0)
         precision[:, i] = np.mean([hits[:, :k].mean(axis=1) for k in depths], axis=0)
     return precision
 
@@ -160,8 +160,8 @@ def precision_of_weights(poll, ids, scores, truth, n_threads=1):
 def choose_weight(precision, row_weight):
     """The best of WEIGHTS: (weight, mean precision of each).
 
-    It is 0 unless another gains more over it than the standard error of that gain; ties
-    go to the smaller weight.
+    It is 0 unless another gains over it more than twice the standard error of that gain;
+    ties go to the smaller weight.
 
     Parameters
     ----------
@@ -172,8 +172,9 @@ def choose_weight(precision, row_weight):
         What each row counts.
     """
     share = row_weight / row_weight.sum()
-    curve = share @ precision
+    curve = np.round(share @ precision, 12)  # so that ties are ties
     best = int(np.argmax(curve))
-    gain = precision[:, best] - precision[:, 0]
-    error = np.sqrt(np.square(share) @ np.square(gain - share @ gain))
-    return WEIGHTS[best if curve[best] - curve[0] > error else 0], curve
+    gains = precision[:, best] - precision[:, 0]
+    gain = share @ gains
+    error = np.sqrt(np.square(share) @ np.square(gains - gain))
+    return WEIGHTS[best if gain > 2 * error else 0], curve

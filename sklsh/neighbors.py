@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
 from sklsh._blended import BlendedPredictions
-from sklsh._neighbors import neighbors_of
+from sklsh._neighbors import finder_for, require_neighbors
 from sklsh._sklearn import (
     CallbackSupportMixin,
     HasMethods,
@@ -28,7 +28,14 @@ from sklsh._sklearn import (
     validate_data,
 )
 from sklsh._targets import TargetFormat
-from sklsh._votes import WEIGHTS, Electorate, choose_weight, precision_of_weights, voting_labels
+from sklsh._votes import (
+    DEPTHS,
+    WEIGHTS,
+    Electorate,
+    choose_weight,
+    precision_of_weights,
+    voting_labels,
+)
 
 __all__ = ["NeighborBlendClassifier"]
 
@@ -60,8 +67,8 @@ class NeighborBlendClassifier(
         What the votes count beside the scores, 0 or more. "auto" fits the estimator on a
         part of the rows and takes the best of 0 to 32 on the others: that of the largest
         mean of precision at 1, 3 and 5, or of accuracy where each row has one label; but
-        0, and then nothing of the training data is kept, unless the gain over 0 is larger
-        than its standard error.
+        0, and then nothing of the training data is kept, unless the gain over 0 is more
+        than twice its standard error.
 
     n_candidates : int, default=50
         Labels of largest score that are looked at beside those of the neighbours. A label
@@ -71,7 +78,7 @@ class NeighborBlendClassifier(
         How neighbours are found. "exact": for sparse X by an inverted index, for dense X by
         products with all rows. "lsh": by :class:`sklsh.lsh.LSHIndex`, which finds a part
         of them and keeps rows dense, whatever X is. "auto" is exact, but for dense X of
-        2**30 numbers and more.
+        2**26 numbers and more.
 
     validation_fraction : float or "auto", default="auto"
         Share of the rows held out, at random, to choose the weight. "auto" is a fifth,
@@ -222,6 +229,8 @@ class NeighborBlendClassifier(
     def _fit(self, X, y, sample_weight, fit_params):
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float32, multi_output=True)
         X = checked_csr(X) if sp.issparse(X) else X
+        if self.weight != 0:
+            require_neighbors(X, self.algorithm)
         self._n_threads = effective_n_threads(self.n_jobs)
         params = self._routed(sample_weight, fit_params)
         row_weight = check_sample_weight(sample_weight, X, np.float32)
@@ -285,7 +294,7 @@ class NeighborBlendClassifier(
         electorate = self._electorate_of(known, Y[rows], row_weight[rows], random_state)
         part = check_method_params(X, params, indices=rows)
         self.estimator_ = self._fitted(root, "weight search", data, part)
-        listed = self._listed(self.estimator_, asked, min(self.n_candidates, Y.shape[1]))
+        listed = self._listed(self.estimator_, asked, DEPTHS[-1])
         precision = precision_of_weights(
             electorate.poll(asked, self._n_threads), *listed, Y[held_out], self._n_threads
         )
@@ -297,7 +306,7 @@ class NeighborBlendClassifier(
         if not votes.all():
             X, Y, row_weight = X[votes], Y[votes], row_weight[votes]
         return Electorate(
-            neighbors_of(X, self.algorithm, random_state, self.n_jobs),
+            finder_for(X, self.algorithm)(X, random_state, self.n_jobs),
             voting_labels(Y),
             None if (row_weight == row_weight[0]).all() else row_weight,
             self.n_neighbors,

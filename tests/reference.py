@@ -353,3 +353,28 @@ def to_bfloat16(x):
     if distance[0] == distance[1]:
         return below + below % 2
     return below if distance[0] < distance[1] else below + 1
+
+
+# ---- _postings, _votes ----
+
+
+def nearest_rows(queries, rows, k):
+    """The k rows of largest positive cosine; -1 and 0 where there are fewer."""
+    lengths = [np.sqrt((x.astype(float) ** 2).sum(axis=1, keepdims=True)) for x in (queries, rows)]
+    queries, rows = (
+        x / np.where(length > 0, length, 1)
+        for x, length in zip((queries, rows), lengths, strict=True)
+    )
+    cosines = queries @ rows.T
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+    best = np.take_along_axis(cosines, order, axis=1)
+    return np.where(best > 0, order, -1), np.maximum(best, 0)
+
+
+def blended(ids, scores, voters, shares, Y, weight):
+    """Scores of all candidates of one row, as a dict."""
+    listed = ids >= 0
+    votes = shares[voters >= 0] @ Y[voters[voters >= 0]]
+    candidates = {label: scores[listed].min() for label in np.flatnonzero(votes)}
+    candidates |= dict(zip(ids[listed].tolist(), scores[listed], strict=True))
+    return {label: score + weight * votes[label] for label, score in candidates.items()}

@@ -8,6 +8,7 @@ network, and its settings) and offers
     rows(X) -> rows               test rows in its own form; not timed
     predict(rows, k) -> labels    (n, k) ids, best first, -1 where fewer came; timed
     save()                        writes the model into `folder`, weighed there; not timed
+    fit_parts(cpu_s) -> figures   of the CPU seconds of `fit`; only where it has parts
 
 X is a CSR matrix of float32, Y a CSR matrix of ones. Everything runs on one thread.
 """
@@ -56,9 +57,9 @@ class System:
     epochs: bool = False
 
 
-def _sklsh(title, sampled=False, **settings):
+def _sklsh(title, sampled=False, module="network", **settings):
     n_labels = (SAMPLED_FROM, 10**9) if sampled else (1, 10**9)
-    return System(f"sklsh, {title}", "network", "sklsh", settings, n_labels, epochs=True)
+    return System(f"sklsh, {title}", module, "sklsh", settings, n_labels, epochs=True)
 
 
 def _rival(title, module, package, n_labels=(1, 10**9), **settings):
@@ -67,6 +68,7 @@ def _rival(title, module, package, n_labels=(1, 10**9), **settings):
 
 SYSTEMS = {
     "sklsh": _sklsh("defaults"),
+    "sklsh-blend": _sklsh("with votes of neighbours", module="blend"),
     "sklsh-uniform": _sklsh('negatives="uniform"', sampled=True, negatives="uniform"),
     "sklsh-bfloat16": _sklsh('dtype="bfloat16"', sampled=True, dtype="bfloat16"),
     "sklsh-full": _sklsh('active_set="full"', sampled=True, active_set="full"),

@@ -1,0 +1,252 @@
+"""Tests of neighbours and their votes, against NumPy twins and cases worked by hand."""
+
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklsh import _memory
+from sklsh._neighbors import DenseRows, HashedRows, Postings, finder_for, require_neighbors
+from sklsh._votes import (
+    WEIGHTS,
+    Electorate,
+    Poll,
+    choose_weight,
+    precision_of_weights,
+    voting_labels,
+)
+
+
+def zipf_rows(n, n_features, seed, signed=False):
+    """Sparse rows with a few very common features, on which postings are pruned."""
+    rng = np.random.default_rng(seed)
+    share = 1 / np.arange(1, n_features + 1)
+    features = rng.choice(n_features, p=share / share.sum(), size=(n, 9))
+    values = rng.random(features.shape) * (1 + features) ** 0.5
+    if signed:
+        values *= rng.choice([-1, 1], size=features.shape)
+    rows = np.repeat(np.arange(n), 9)
+    return sp.csr_array((values.ravel(), (rows, features.ravel())), (n, n_features)).astype("f4")
+
+
+def assert_nearest(found, queries, rows, k):
+    """Cosines are those of the twin; ids may differ only among rows equally near."""
+    ids, cosines = found
+    _, expected = reference.nearest_rows(queries, rows, k)
+    assert_allclose(cosines, expected, atol=2e-6)
+    assert_array_equal(cosines > 2e-6, expected > 2e-6)
+    assert_array_equal(cosines > 0, ids >= 0)
+    all_cosines = reference.nearest_rows(queries, rows, len(rows))
+    for i, row in enumerate(ids):
+        of = dict(zip(*(a[i].tolist() for a in all_cosines), strict=True))
+        assert_allclose([of.get(r, 0) for r in row.tolist()], expected[i], atol=2e-6)
+        assert len(set(row[row >= 0])) == (row >= 0).sum()
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("k", [1, 10, 50])
+def test_postings_find_what_the_twin_finds(k, signed, n_threads):
+    rows, queries = zipf_rows(3000, 500, 0, signed), zipf_rows(60, 500, 1, signed)
+    found = Postings(rows).nearest(queries, k, n_threads)
+    assert_nearest(found, queries.toarray(), rows.toarray(), k)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 12))
+def test_postings_of_small_matrices(seed, n, n_features):
+    rng = np.random.default_rng(seed)
+    rows, queries = (
+        (rng.integers(-2, 3, (m, n_features)) * (rng.random((m, n_features)) < 0.5)).astype("f4")
+        for m in (n, 5)
+    )
+    k = min(4, n)
+    found = Postings(sp.csr_array(rows)).nearest(sp.csr_array(queries), k, 1)
+    assert_nearest(found, queries, rows, k)
+
+
+@pytest.mark.parametrize("finder", [Postings, DenseRows])
+def test_equally_near_rows_come_in_their_order(finder):
+    rows = np.tile(np.float32([[1, 2, 0]]), (300, 1))
+    rows[7] = [1, 0, 0]
+    ids, cosines = finder(sp.csr_array(rows)).nearest(rows[:1], 9, 1)
+    assert_array_equal(ids, [[0, 1, 2, 3, 4, 5, 6, 8, 9]])
+    assert_allclose(cosines, 1, rtol=1e-6)
+
+
+def test_dense_rows_find_what_the_twin_finds(n_threads):
+    rows, queries = (np.random.RandomState(s).normal(size=(200, 20)).astype("f4") for s in (0, 1))
+    found = DenseRows(rows).nearest(queries, 12, n_threads)
+    assert_nearest(found, queries, rows, 12)
+
+
+def test_hashed_rows_find_most_of_the_nearest():
+    rows = np.random.RandomState(0).normal(size=(500, 16)).astype("f4")
+    ids, cosines = HashedRows(rows, 0, None).nearest(rows + 0.01, 3, 1)
+    assert_array_equal(ids[:, 0], np.arange(500))
+    exact, _ = reference.nearest_rows(rows + 0.01, rows, 3)
+    assert np.isin(ids, exact).mean() > 0.8
+    assert ((cosines > 0) == (ids >= 0)).all()
+
+
+@pytest.mark.parametrize("make", [sp.csr_array, np.asarray])
+def test_rows_of_any_size_have_a_direction(make):
+    rows = np.float32([[1e-30, 0], [0, 3e38], [0, 0], [2e38, 2e38]])
+    finder = finder_for(make(rows), "auto")(make(rows))
+    ids, cosines = finder.nearest(rows, 4, 1)
+    assert_array_equal(ids, [[0, 3, -1, -1], [1, 3, -1, -1], [-1] * 4, [3, 0, 1, -1]])
+    assert_allclose(cosines[:2, 1], np.sqrt(0.5), rtol=1e-6)
+
+
+def test_row_alone_has_the_neighbours_it_has_among_others(n_threads):
+    rows, queries = zipf_rows(2000, 300, 0), zipf_rows(50, 300, 1)
+    finder = Postings(rows)
+    ids, cosines = finder.nearest(queries, 10, n_threads)
+    for i in range(0, 50, 7):
+        alone = finder.nearest(queries[i : i + 1], 10, 1)
+        assert_array_equal(alone[0][0], ids[i])
+        assert_array_equal(alone[1][0], cosines[i])
+
+
+@pytest.mark.parametrize(
+    ["X", "algorithm", "finder"],
+    [
+        (sp.csr_array((5, 5)), "auto", Postings),
+        (sp.csr_array((5, 5)), "exact", Postings),
+        (np.zeros((5, 5)), "auto", DenseRows),
+        (np.zeros((5, 5)), "lsh", HashedRows),
+        (sp.csr_array((5, 5)), "lsh", HashedRows),
+        (np.broadcast_to(np.float32(0), (2**21, 32)), "auto", HashedRows),
+        (np.broadcast_to(np.float32(0), (2**21 - 1, 32)), "auto", DenseRows),
+        (np.broadcast_to(np.float32(0), (2**21, 32)), "exact", DenseRows),
+        (sp.csr_array((2**25, 32)), "auto", Postings),
+    ],
+)
+def test_algorithm(X, algorithm, finder):
+    assert finder_for(X, algorithm) is finder
+
+
+@pytest.mark.parametrize("algorithm", ["exact", "lsh"])
+@pytest.mark.parametrize("X", [sp.eye_array(30, format="csr"), np.eye(30)], ids=["csr", "dense"])
+def test_what_is_made_needs_no_more_than_what_is_asked_for(X, algorithm, monkeypatch):
+    X = X.astype("f4")
+    needed = finder_for(X, algorithm)(X, 0, None).nbytes
+    monkeypatch.setattr(_memory, "available_bytes", lambda: needed - 1)
+    with pytest.raises(MemoryError, match="30 rows of 30 features would take .* bytes"):
+        require_neighbors(X, algorithm)
+
+
+# ---- votes ----
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(0, 4), st.integers(1, 8))
+def test_blend_is_that_of_the_twin(seed, m, n_neighbors, k):
+    rng = np.random.default_rng(seed)
+    n, n_labels, n_rows = 5, 8, 12
+    Y = rng.random((n_rows, n_labels)) < 0.3
+    ids = np.argsort(rng.random((n, n_labels)), axis=1)[:, :m].astype(np.int32)
+    ids[rng.random(ids.shape) < 0.2] = -1
+    scores = rng.normal(size=ids.shape).astype("f4")
+    voters = rng.integers(-1, n_rows, (n, n_neighbors)).astype(np.int32)
+    shares = rng.random(voters.shape).astype("f4")
+    poll = Poll(voters, shares, voting_labels(sp.csr_array(Y)))
+    for n_threads in (1, 2):
+        best, blended = poll.blend(ids, scores, 2.0, k, n_threads)
+        for i in range(n):
+            listed = (ids[i] >= 0).any()
+            if not listed:  # nothing to go by: votes count from 0
+                continue
+            expected = reference.blended(ids[i], scores[i], voters[i], shares[i], Y, 2.0)
+            got = {label: s for label, s in zip(best[i], blended[i], strict=True) if label >= 0}
+            assert len(got) == min(k, len(expected))
+            assert_allclose(list(got.values()), sorted(expected.values())[::-1][:k], rtol=1e-5)
+            assert_allclose(list(got.values()), [expected[label] for label in got], rtol=1e-5)
+            assert (blended[i, len(got) :] == -np.inf).all()
+
+
+def test_label_of_neighbours_alone_gets_the_least_score_of_the_list():
+    labels = voting_labels(sp.csr_array(np.eye(4)))
+    poll = Poll(np.int32([[3, 1]]), np.float32([[0.75, 0.25]]), labels)
+    ids, scores = poll.blend(np.int32([[0, 1]]), np.float32([[5, 2]]), 4, 4)
+    assert_array_equal(ids, [[0, 3, 1, -1]])  # 3 and 1: 2 + 4 * 0.75, 2 + 4 * 0.25
+    assert_array_equal(scores, [[5, 5, 3, -np.inf]])
+
+
+def test_shares_go_by_the_square_of_the_cosine_and_the_weight_of_the_row():
+    rows = np.float32([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]])
+    labels = voting_labels(sp.csr_array(np.eye(4)))
+    poll = Electorate(DenseRows(rows), labels, None, 4).poll(rows[:1], 1)
+    assert_array_equal(poll.rows, [[0, 1, -1, -1]])
+    assert_allclose(poll.shares, [[1 / 1.36, 0.36 / 1.36, 0, 0]], rtol=1e-6)
+    weight = np.float32([1, 5, 1, 1])
+    poll = Electorate(DenseRows(rows), labels, weight, 4).poll(rows[:1], 1)
+    assert_allclose(poll.shares, [[1 / 2.8, 1.8 / 2.8, 0, 0]], rtol=1e-6)
+
+
+def test_who_has_no_neighbours_gets_no_votes():
+    labels = voting_labels(sp.csr_array(np.eye(2)))
+    poll = Electorate(DenseRows(np.eye(2, dtype="f4")), labels, None, 2).poll(np.zeros((1, 2)), 1)
+    assert_array_equal(poll.shares, [[0, 0]])
+    ids, scores = poll.blend(np.int32([[1, 0]]), np.float32([[2, 1]]), 100, 2)
+    assert_array_equal(ids, [[1, 0]])
+    assert_array_equal(scores, [[2, 1]])
+
+
+def test_precision_of_weights():
+    truth = sp.csr_array([[0, 0, 0, 1, 1], [1, 0, 0, 0, 0]])
+    poll = Poll(np.int32([[0], [0]]), np.float32([[1], [1]]), voting_labels(truth[:1]))
+    ids, scores = np.int32([[0, 1, 2, 3, 4]] * 2), np.float32([[4, 3, 2, 1, 0]] * 2)
+    precision = precision_of_weights(poll, ids, scores, truth)
+    at = dict(zip(WEIGHTS, precision.T, strict=True))
+    assert_allclose(at[0], [(0 + 0 + 2 / 5) / 3, (1 + 1 / 3 + 1 / 5) / 3])
+    assert_allclose(at[32], [(1 + 2 / 3 + 2 / 5) / 3, (0 + 1 / 3 + 1 / 5) / 3])
+
+
+def test_with_one_label_a_row_precision_is_accuracy():
+    truth = sp.csr_array(np.eye(6)[[2, 1]])
+    poll = Poll(np.int32([[0], [0]]), np.float32([[1], [1]]), voting_labels(truth[:1]))
+    ids, scores = np.int32([[1, 0]] * 2), np.float32([[3, 0]] * 2)
+    at = dict(zip(WEIGHTS, precision_of_weights(poll, ids, scores, truth).T, strict=True))
+    assert_array_equal(at[0], [0, 1])
+    assert_array_equal(at[4], [1, 0])
+
+
+def curve_of(gains, n=100):
+    """Precision of n rows, half of which gain twice as much as the curve has it."""
+    precision = np.full((n, len(WEIGHTS)), 0.5)
+    precision[: n // 2, 1 : 1 + len(gains)] += 2 * np.asarray(gains)
+    return precision
+
+
+@pytest.mark.parametrize(
+    ["gains", "best"],
+    [
+        pytest.param([0.1, 0.2, 0.1], WEIGHTS[2], id="the largest"),
+        pytest.param([0.1, 0.2, 0.2], WEIGHTS[2], id="the smaller of two"),
+        pytest.param([-0.1] * 12, 0, id="votes hurt"),
+        pytest.param([0] * 12, 0, id="no difference"),
+    ],
+)
+def test_chosen_weight(gains, best):
+    weight, curve = choose_weight(curve_of(gains), np.ones(100))
+    assert weight == best
+    assert_allclose(curve[1 : 1 + len(gains)], 0.5 + np.asarray(gains))
+
+
+def test_gain_of_a_few_rows_is_no_reason():
+    precision = np.full((100, len(WEIGHTS)), 0.5)
+    precision[:3, 3] = 1  # a gain of 0.015, with a standard error of 0.0085
+    assert choose_weight(precision, np.ones(100))[0] == 0
+    precision[:6, 3] = 1  # 0.03, 0.012
+    assert choose_weight(precision, np.ones(100))[0] == WEIGHTS[3]
+
+
+def test_rows_of_no_weight_choose_nothing():
+    precision = curve_of([0.1])
+    precision[50:, 2:] += 0.4
+    weight, curve = choose_weight(precision, np.repeat([1.0, 0.0], 50))
+    assert weight == WEIGHTS[1]
+    assert_allclose(curve[:3], [0.5, 0.7, 0.5])
