@@ -113,13 +113,13 @@ cdef Py_ssize_t add_to_all(
     cdef:
         Py_ssize_t p
         int r
-        bint is_new
     for p in range(index.starts[feature], index.starts[feature + 1]):
         r = index.rows[p]
-        is_new = sums[r] == -INFINITY
-        touched[n_touched] = r
-        n_touched += is_new
-        sums[r] = (0 if is_new else sums[r]) + weight * index.values[p]
+        if sums[r] == -INFINITY:
+            touched[n_touched] = r
+            n_touched += 1
+            sums[r] = 0
+        sums[r] += weight * index.values[p]
     return n_touched
 
 
