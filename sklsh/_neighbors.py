@@ -127,13 +127,15 @@ class HashedRows:
     X : csr_array or ndarray of shape (n_rows, n_features), float32
         Rows; kept as dense ones.
 
-    random_state, n_jobs
+    random_state, n_jobs, n_tables, bucket_size
         As for `LSHIndex`.
     """
 
-    def __init__(self, X, random_state, n_jobs):
+    def __init__(
+        self, X, random_state=None, n_jobs=None, n_tables=N_TABLES, bucket_size=BUCKET_SIZE
+    ):
         self.index = LSHIndex(
-            n_tables=N_TABLES, bucket_size=BUCKET_SIZE, random_state=random_state, n_jobs=n_jobs
+            n_tables=n_tables, bucket_size=bucket_size, random_state=random_state, n_jobs=n_jobs
         ).fit(X)
 
     def nearest(self, X, k, n_threads):

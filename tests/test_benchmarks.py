@@ -174,6 +174,32 @@ def test_what_is_not_installed_or_fails_is_told(module, tiny, tmp_path, capsys):
     assert "failed" in capsys.readouterr().out
 
 
+def test_blend_tells_what_its_weight_has_cost(module, tiny, tmp_path):
+    model = module("systems.blend").Model(seed=0, folder=tmp_path, epochs=1)
+    X, Y = (sp.load_npz(tiny / f"{name}_train.npz") for name in "XY")
+    model.fit(*model.fit_input(X, Y))
+    parts = model.fit_parts(1000)
+    assert parts["weight"] == model.classifier.weight_
+    assert parts["search_cpu_s"] == 1000 - model.classifier.estimator_.fit_cpu_s_ < 1000
+    assert model.predict(model.rows(X), 5).shape == (200, 5)
+    model.save()
+    assert (tmp_path / "model.joblib").stat().st_size > 0
+
+
+@pytest.mark.parametrize("width", [None, 8])
+def test_neighbours_are_found(module, tiny, width, monkeypatch, capsys):
+    for seed, name in enumerate(("train", "test")):
+        rows = sp.random(200, 12, density=0.5, format="csr", random_state=seed)
+        sp.save_npz(tiny / f"X_{name}.npz", rows)
+    command = ["neighbors.py", "--data", str(tiny), "--tables", "64,16", "1,1"]
+    monkeypatch.setattr(sys, "argv", command + (["--dense", str(width)] if width else []))
+    module("neighbors").main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"tiny: 200 rows of {width or 12} features"
+    found = [float(line.split("found ")[1].split(",")[0]) for line in lines[1:]]
+    assert found[0] == 1 >= found[1] > found[2]
+
+
 def test_labels_left_out_count_as_wrong(module, tiny, tmp_path):
     xmc = module("xmc")
     data = xmc.prepare(tiny, scratch(tmp_path))
