@@ -59,7 +59,7 @@ class NeighborBlendClassifier(
     estimator : estimator object
         Classifier that has `predict_top_k`, such as :class:`sklsh.SLIDEClassifier`.
 
-    n_neighbors : int, default=10
+    n_neighbors : int, default=20
         Training rows that vote; all, if there are fewer. Those whose cosine is not
         positive do not vote.
 
@@ -171,7 +171,7 @@ class NeighborBlendClassifier(
         self,
         estimator,
         *,
-        n_neighbors=10,
+        n_neighbors=20,
         weight="auto",
         n_candidates=50,
         algorithm="auto",

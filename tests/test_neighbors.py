@@ -2,6 +2,7 @@
 
 import pickle
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -206,11 +207,15 @@ def test_the_given_estimator_stays_as_it_was():
     assert vars(given) == vars(make(max_iter=1))
 
 
-def test_pickle_predicts_the_same():
-    model = wide_blend(weight=3).fit(WORDS, TAGS)
-    again = pickle.loads(pickle.dumps(model))
-    for a, b in zip(again.predict_top_k(WORDS), model.predict_top_k(WORDS), strict=True):
-        assert_array_equal(a, b)
+@pytest.mark.parametrize("algorithm", ["exact", "lsh"])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_what_is_stored_predicts_the_same(algorithm, form, tmp_path):
+    model = blend(weight=3, algorithm=algorithm).fit(form(X), CORNERS)
+    joblib.dump(model, tmp_path / "model")
+    mapped = joblib.load(tmp_path / "model", mmap_mode="r")
+    for again in (pickle.loads(pickle.dumps(model)), mapped):
+        for a, b in zip(again.predict_top_k(X), model.predict_top_k(X), strict=True):
+            assert_array_equal(a, b)
 
 
 def test_lean_copy_predicts_the_same_with_less():
@@ -255,6 +260,7 @@ def test_metadata_are_routed():
         model = blend(asked, weight=1).fit(X, CLUSTER, sample_weight=WEIGHT, note="n")
         assert_array_equal(model.estimator_.seen_["sample_weight"], WEIGHT)
         assert model.estimator_.seen_["note"] == "n"
+        assert blend(asked, weight=1).fit(X, CLUSTER).estimator_.seen_["note"] is None
         unasked = Popular().set_fit_request(sample_weight=False)
         model = blend(unasked, weight=1).fit(X, CLUSTER, sample_weight=WEIGHT)
         assert model.estimator_.seen_["sample_weight"] is None
