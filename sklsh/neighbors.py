@@ -291,9 +291,9 @@ class NeighborBlendClassifier(
         data = {"X": known, "y": y[rows], "metadata": None}
         if "sample_weight" in params:
             data["metadata"] = {"sample_weight": row_weight[rows]}
-        electorate = self._electorate_of(known, Y[rows], row_weight[rows], random_state)
         part = check_method_params(X, params, indices=rows)
         self.estimator_ = self._fitted(root, "weight search", data, part)
+        electorate = self._electorate_of(known, Y[rows], row_weight[rows], random_state)
         listed = self._listed(self.estimator_, asked, DEPTHS[-1])
         precision = precision_of_weights(
             electorate.poll(asked, self._n_threads), *listed, Y[held_out], self._n_threads
