@@ -7,6 +7,7 @@ import re
 from fractions import Fraction
 
 import numpy as np
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import hadamard
 from scipy.special import expit, logsumexp
 
@@ -369,6 +370,20 @@ def nearest_rows(queries, rows, k):
     order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
     best = np.take_along_axis(cosines, order, axis=1)
     return np.where(best > 0, order, -1), np.maximum(best, 0)
+
+
+def assert_nearest(found, queries, rows, k):
+    """Cosines are those of the twin; ids may differ only among rows equally near."""
+    ids, cosines = found
+    _, expected = nearest_rows(queries, rows, k)
+    assert_allclose(cosines, expected, atol=2e-6)
+    assert_array_equal(cosines > 2e-6, expected > 2e-6)
+    assert_array_equal(cosines > 0, ids >= 0)
+    all_cosines = nearest_rows(queries, rows, len(rows))
+    for i, row in enumerate(ids):
+        of = dict(zip(*(a[i].tolist() for a in all_cosines), strict=True))
+        assert_allclose([of.get(r, 0) for r in row.tolist()], expected[i], atol=2e-6)
+        assert len(set(row[row >= 0])) == (row >= 0).sum()
 
 
 def blended(ids, scores, voters, shares, Y, weight):

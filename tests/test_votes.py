@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklsh import _memory
@@ -20,53 +18,6 @@ from sklsh._votes import (
 )
 
 
-def zipf_rows(n, n_features, seed, signed=False):
-    """Sparse rows with a few very common features, on which postings are pruned."""
-    rng = np.random.default_rng(seed)
-    share = 1 / np.arange(1, n_features + 1)
-    features = rng.choice(n_features, p=share / share.sum(), size=(n, 9))
-    values = rng.random(features.shape) * (1 + features) ** 0.5
-    if signed:
-        values *= rng.choice([-1, 1], size=features.shape)
-    rows = np.repeat(np.arange(n), 9)
-    return sp.csr_array((values.ravel(), (rows, features.ravel())), (n, n_features)).astype("f4")
-
-
-def assert_nearest(found, queries, rows, k):
-    """Cosines are those of the twin; ids may differ only among rows equally near."""
-    ids, cosines = found
-    _, expected = reference.nearest_rows(queries, rows, k)
-    assert_allclose(cosines, expected, atol=2e-6)
-    assert_array_equal(cosines > 2e-6, expected > 2e-6)
-    assert_array_equal(cosines > 0, ids >= 0)
-    all_cosines = reference.nearest_rows(queries, rows, len(rows))
-    for i, row in enumerate(ids):
-        of = dict(zip(*(a[i].tolist() for a in all_cosines), strict=True))
-        assert_allclose([of.get(r, 0) for r in row.tolist()], expected[i], atol=2e-6)
-        assert len(set(row[row >= 0])) == (row >= 0).sum()
-
-
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("k", [1, 10, 50])
-def test_postings_find_what_the_twin_finds(k, signed, n_threads):
-    rows, queries = zipf_rows(3000, 500, 0, signed), zipf_rows(60, 500, 1, signed)
-    found = Postings(rows).nearest(queries, k, n_threads)
-    assert_nearest(found, queries.toarray(), rows.toarray(), k)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 12))
-def test_postings_of_small_matrices(seed, n, n_features):
-    rng = np.random.default_rng(seed)
-    rows, queries = (
-        (rng.integers(-2, 3, (m, n_features)) * (rng.random((m, n_features)) < 0.5)).astype("f4")
-        for m in (n, 5)
-    )
-    k = min(4, n)
-    found = Postings(sp.csr_array(rows)).nearest(sp.csr_array(queries), k, 1)
-    assert_nearest(found, queries, rows, k)
-
-
 @pytest.mark.parametrize("finder", [Postings, DenseRows])
 def test_equally_near_rows_come_in_their_order(finder):
     rows = np.tile(np.float32([[1, 2, 0]]), (300, 1))
@@ -79,7 +30,7 @@ def test_equally_near_rows_come_in_their_order(finder):
 def test_dense_rows_find_what_the_twin_finds(n_threads):
     rows, queries = (np.random.RandomState(s).normal(size=(200, 20)).astype("f4") for s in (0, 1))
     found = DenseRows(rows).nearest(queries, 12, n_threads)
-    assert_nearest(found, queries, rows, 12)
+    reference.assert_nearest(found, queries, rows, 12)
 
 
 def test_hashed_rows_find_most_of_the_nearest():
@@ -98,16 +49,6 @@ def test_rows_of_any_size_have_a_direction(make):
     ids, cosines = finder.nearest(rows, 4, 1)
     assert_array_equal(ids, [[0, 3, -1, -1], [1, 3, -1, -1], [-1] * 4, [3, 0, 1, -1]])
     assert_allclose(cosines[:2, 1], np.sqrt(0.5), rtol=1e-6)
-
-
-def test_row_alone_has_the_neighbours_it_has_among_others(n_threads):
-    rows, queries = zipf_rows(2000, 300, 0), zipf_rows(50, 300, 1)
-    finder = Postings(rows)
-    ids, cosines = finder.nearest(queries, 10, n_threads)
-    for i in range(0, 50, 7):
-        alone = finder.nearest(queries[i : i + 1], 10, 1)
-        assert_array_equal(alone[0][0], ids[i])
-        assert_array_equal(alone[1][0], cosines[i])
 
 
 @pytest.mark.parametrize(
@@ -139,40 +80,6 @@ def test_what_is_made_needs_no_more_than_what_is_asked_for(X, algorithm, monkeyp
 
 
 # ---- votes ----
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(0, 4), st.integers(1, 8))
-def test_blend_is_that_of_the_twin(seed, m, n_neighbors, k):
-    rng = np.random.default_rng(seed)
-    n, n_labels, n_rows = 5, 8, 12
-    Y = rng.random((n_rows, n_labels)) < 0.3
-    ids = np.argsort(rng.random((n, n_labels)), axis=1)[:, :m].astype(np.int32)
-    ids[rng.random(ids.shape) < 0.2] = -1
-    scores = rng.normal(size=ids.shape).astype("f4")
-    voters = rng.integers(-1, n_rows, (n, n_neighbors)).astype(np.int32)
-    shares = rng.random(voters.shape).astype("f4")
-    poll = Poll(voters, shares, voting_labels(sp.csr_array(Y)))
-    for n_threads in (1, 2):
-        best, blended = poll.blend(ids, scores, 2.0, k, n_threads)
-        for i in range(n):
-            listed = (ids[i] >= 0).any()
-            if not listed:  # nothing to go by: votes count from 0
-                continue
-            expected = reference.blended(ids[i], scores[i], voters[i], shares[i], Y, 2.0)
-            got = {label: s for label, s in zip(best[i], blended[i], strict=True) if label >= 0}
-            assert len(got) == min(k, len(expected))
-            assert_allclose(list(got.values()), sorted(expected.values())[::-1][:k], rtol=1e-5)
-            assert_allclose(list(got.values()), [expected[label] for label in got], rtol=1e-5)
-            assert (blended[i, len(got) :] == -np.inf).all()
-
-
-def test_label_of_neighbours_alone_gets_the_least_score_of_the_list():
-    labels = voting_labels(sp.csr_array(np.eye(4)))
-    poll = Poll(np.int32([[3, 1]]), np.float32([[0.75, 0.25]]), labels)
-    ids, scores = poll.blend(np.int32([[0, 1]]), np.float32([[5, 2]]), 4, 4)
-    assert_array_equal(ids, [[0, 3, 1, -1]])  # 3 and 1: 2 + 4 * 0.75, 2 + 4 * 0.25
-    assert_array_equal(scores, [[5, 5, 3, -np.inf]])
 
 
 def test_shares_go_by_the_square_of_the_cosine_and_the_weight_of_the_row():
