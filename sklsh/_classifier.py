@@ -213,6 +213,7 @@ class NetworkClassifier(
             schedule=rate_schedule(schedule, self.power_t),
             shuffle=self.shuffle,
             input_dropout=dropout_for(self.input_dropout, X),
+            hidden_dropout=self.hidden_dropout,
             switch_loss=(
                 not partial
                 and self._network.loss == "softmax"

@@ -66,7 +66,8 @@ class Network:
             for n, m in zip(hidden_layer_sizes[:-1], hidden_layer_sizes[1:], strict=True)
         ]
         self.biases = [
-            Parameter.zeros((1, padded(n)), optimizer, width=n) for n in hidden_layer_sizes
+            Parameter.zeros((1, padded(n)), optimizer, seed=self.embedding.seed + 2 + i, width=n)
+            for i, n in enumerate(hidden_layer_sizes)
         ]
         self.output = OutputLayer(
             n_classes, hidden_layer_sizes[-1], optimizer, dtype,
@@ -95,16 +96,24 @@ class Network:
     def _empty_embedded(self, X):
         return np.empty((X.shape[0], self.embedding.weights.shape[1]), dtype=np.float32)
 
-    def _activations(self, embedded, n_threads):
+    def _activations(self, embedded, n_threads, dropout=0.0):
         """Activations of all hidden layers, given those of the first."""
-        activations = [embedded]
+        activations = [self._dropped(embedded, self.biases[0], dropout, n_threads)]
         for layer, bias in zip(self.dense, self.biases[1:], strict=True):
             below = activations[-1]
             n_in, n_out = layer.weights.shape
             above = np.empty((len(below), n_out), dtype=np.float32)
             _products.product_nn(below, layer.weights, n_in, above, n_threads)
             above += bias.weights
-            activations.append(np.maximum(above, 0, out=above))
+            np.maximum(above, 0, out=above)
+            activations.append(self._dropped(above, bias, dropout, n_threads))
+        return activations
+
+    def _dropped(self, activations, bias, dropout, n_threads):
+        """The activations, in place, without a share `dropout` of them."""
+        if dropout:
+            seed = self.optimizer.seed_of(bias)
+            _layers.drop_units(activations, dropout, seed, n_threads)
         return activations
 
     def logits(self, X, n_threads=1):
@@ -126,7 +135,7 @@ class Network:
 
     # ---- training ----
 
-    def train_step(self, X, Y, row_weight, negatives, learning_rate):
+    def train_step(self, X, Y, row_weight, negatives, learning_rate, hidden_dropout=0.0):
         """Take one step on a batch.
 
         Parameters
@@ -146,6 +155,9 @@ class Network:
         learning_rate : float
             Rate of this step.
 
+        hidden_dropout : float, default=0.0
+            Share of the hidden units of each row that are left out of this step.
+
         Returns
         -------
         loss : float
@@ -158,23 +170,28 @@ class Network:
         self.optimizer.begin_step(learning_rate)
         embedded = self._empty_embedded(X)
         columns = self._columns.while_embedding(X, *self._embedding, embedded, self.n_threads)
-        activations = self._activations(embedded, self.n_threads)
+        activations = self._activations(embedded, self.n_threads, hidden_dropout)
         hidden = activations[-1]
 
         drawn = negatives.draw(hidden, Y, self.output)
         loss, d_hidden = self.output.step(
             drawn, hidden, Y, row_weight, self.optimizer, self.n_threads
         )
-        self._step_hidden(columns, activations, d_hidden)
+        self._step_hidden(columns, activations, d_hidden, 1 / (1 - hidden_dropout))
         negatives.refresh(self.output, drawn.ids)
         return loss, drawn.per_row
 
-    def _step_hidden(self, columns, activations, d_hidden):
-        """Carry the gradient down through the hidden layers, updating each on the way."""
+    def _step_hidden(self, columns, activations, d_hidden, scale):
+        """Carry the gradient down through the hidden layers, updating each on the way.
+
+        `scale` is what dropout has multiplied the activations by.
+        """
         only_row = np.zeros(1, dtype=np.int32)
         for layer in range(len(self.dense), -1, -1):
             d_bias = np.empty((1, d_hidden.shape[1]), dtype=np.float32)
-            _layers.relu_gradient(activations[layer], d_hidden, d_bias[0], self.n_threads)
+            _layers.relu_gradient(
+                activations[layer], d_hidden, d_bias[0], self.n_threads, scale
+            )
             self.optimizer.step(self.biases[layer], only_row, d_bias)
             if layer == 0:
                 break

@@ -93,6 +93,9 @@ class Plan:
     input_dropout : float
         Share of a row's non-zero values dropped at random in each step.
 
+    hidden_dropout : float
+        Share of a row's hidden units dropped likewise.
+
     switch_loss : bool
         Whether to go on from the softmax to the logistic loss on the way.
 
@@ -106,6 +109,7 @@ class Plan:
     schedule: object = linear_rate
     shuffle: bool = True
     input_dropout: float = 0.0
+    hidden_dropout: float = 0.0
     switch_loss: bool = False
     early_stopping: object = None
 
@@ -191,8 +195,9 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
                 n_batch = rows.stop - rows.start
                 rate = plan.learning_rate * plan.schedule(step / n_steps, progress.n_steps + 1)
                 batch_loss, n_active = network.train_step(
-                    X_batch, Y_batch, weights[rows] / np.float32(n_batch), negatives, rate
-                )
+                    X_batch, Y_batch, weights[rows] / np.float32(n_batch), negatives, rate,
+                    plan.hidden_dropout,
+                )  # fmt: skip
                 if not math.isfinite(batch_loss):
                     raise ValueError(
                         f"Training diverged: the loss of step {step + 1} is {batch_loss}. "

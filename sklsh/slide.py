@@ -86,6 +86,9 @@ class SLIDEClassifier(NetworkClassifier):
         sparse X, 0.1 from 100,000 rows on; 0 for dense X, whose features have no
         stand-ins.
 
+    hidden_dropout : float, default=0.0
+        Share of a row's hidden units dropped at random in each step.
+
     optimizer : {"adam", "rowwise_adam", "momentum", "sgd"} or Optimizer, default="adam"
         How weights move. All of them touch only rows that have a gradient. "rowwise_adam"
         keeps one second moment for each row of weights, not for each weight: less memory
@@ -261,6 +264,7 @@ class SLIDEClassifier(NetworkClassifier):
         "rehash_growth": [at_least(1, Real)],
         "prediction": [StrOptions({"exact", "lsh"})],
         "input_dropout": [StrOptions({"auto"}), fraction()],
+        "hidden_dropout": [fraction()],
         "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "learning_rate": [StrOptions({"linear", "cosine", "invscaling", "constant"})],
@@ -301,6 +305,7 @@ class SLIDEClassifier(NetworkClassifier):
         rehash_growth=1.3,
         prediction="exact",
         input_dropout="auto",
+        hidden_dropout=0.0,
         optimizer="adam",
         learning_rate_init=0.01,
         learning_rate="linear",
@@ -337,6 +342,7 @@ class SLIDEClassifier(NetworkClassifier):
         self.rehash_growth = rehash_growth
         self.prediction = prediction
         self.input_dropout = input_dropout
+        self.hidden_dropout = hidden_dropout
         self.optimizer = optimizer
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate

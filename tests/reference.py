@@ -102,9 +102,18 @@ def transpose_batch(indptr, indices, values):
 # ---- _layers ----
 
 
-def relu_gradient(activations, delta):
+def unit_factors(n, width, rate, seed):
+    """What dropout multiplies each of n x width activations by, four to a random number."""
+    factors = np.empty((n, width), dtype=np.float32)
+    for i, unit in np.ndindex(n, width):
+        bits = mix(mix(seed) + i * width + unit // 4) >> (16 * (unit % 4))
+        factors[i, unit] = 1 / (1 - rate) if (bits & 0xFFFF) >= int(rate * 2**16) else 0
+    return factors
+
+
+def relu_gradient(activations, delta, scale=1):
     """The gradient where something came through, and its sums by column."""
-    masked = delta * (activations > 0)
+    masked = scale * delta * (activations > 0)
     return masked, masked.sum(axis=0)
 
 

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import reference
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logsumexp
@@ -113,13 +114,17 @@ def candidate_matrix(drawn):
     return looked_at > 0, weight, shift
 
 
-def expected_step(network, drawn, Y):
-    """Loss and gradients of all weights and biases, by the textbook in float64."""
+def expected_step(network, drawn, Y, factors=None):
+    """Loss and gradients of all weights and biases, by the textbook in float64.
+
+    `factors` is what dropout multiplies the activations of each hidden layer by.
+    """
     X, _, row_weight = batch()
     coefs, biases = float64(network.coefs), float64(network.intercepts)
+    factors = factors or [1] * (len(coefs) - 1)
     activations = [X.toarray().astype(np.float64)]
-    for coef, bias in zip(coefs[:-1], biases[:-1], strict=True):
-        activations.append(np.maximum(activations[-1] @ coef + bias, 0))
+    for coef, bias, factor in zip(coefs[:-1], biases[:-1], factors, strict=True):
+        activations.append(np.maximum(activations[-1] @ coef + bias, 0) * factor)
     looked_at, weight, shift = candidate_matrix(drawn)
     z = activations[-1] @ coefs[-1] + biases[-1] + shift
     label_weight = Y.toarray().astype(np.float64)
@@ -141,7 +146,7 @@ def expected_step(network, drawn, Y):
     d_coefs[-1], d_biases[-1] = activations[-1].T @ delta, delta.sum(axis=0)
     delta = delta @ coefs[-1].T
     for i in range(len(coefs) - 2, -1, -1):
-        delta = delta * (activations[i + 1] > 0)
+        delta = delta * (activations[i + 1] > 0) * factors[i]
         d_coefs[i], d_biases[i] = activations[i].T @ delta, delta.sum(axis=0)
         delta = delta @ coefs[i].T
     return (loss.sum(axis=1) * row_weight).sum(), d_coefs, d_biases
@@ -167,6 +172,23 @@ def test_gradient_equals_the_textbook(sizes, loss, sampler, weighted_labels, sim
     measured, n_active = network.train_step(X, Y, row_weight, sampler, learning_rate=1.0)
     after = float64(network.coefs + network.intercepts)
     assert n_active == candidate_matrix(drawn)[0].sum() / N_ROWS
+    assert_allclose(measured, loss, rtol=1e-5)
+    for old, new, gradient in zip(before, after, d_coefs + d_biases, strict=True):
+        assert_allclose(old - new, gradient, rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_gradient_of_dropout_equals_the_textbook(sizes, n_threads):
+    network, (X, Y, row_weight) = make_network(sizes), batch()
+    network.n_threads = n_threads
+    before = float64(network.coefs + network.intercepts)
+    factors = [  # those of the first step
+        reference.unit_factors(N_ROWS, bias.weights.shape[1], 0.4, (bias.seed << 32) + 1)[:, :n]
+        for bias, n in zip(network.biases, sizes, strict=True)
+    ]
+    loss, d_coefs, d_biases = expected_step(network, Fixed().draw(None, Y, None), Y, factors)
+    measured, _ = network.train_step(X, Y, row_weight, Fixed(), 1.0, hidden_dropout=0.4)
+    after = float64(network.coefs + network.intercepts)
     assert_allclose(measured, loss, rtol=1e-5)
     for old, new, gradient in zip(before, after, d_coefs + d_biases, strict=True):
         assert_allclose(old - new, gradient, rtol=1e-4, atol=2e-6)

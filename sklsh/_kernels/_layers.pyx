@@ -1,13 +1,48 @@
-"""Between the products of the layers: the gradient through a ReLU, and those of biases."""
+"""Between the products of the layers: dropout, the gradient through a ReLU, and biases'."""
 
 from cython.parallel import prange
 from libc.string cimport memset
 
+from sklsh._kernels._random cimport mix
 from sklsh._kernels._simd cimport ops
 
 cdef enum:
     LANES = 16     # floats in a cache line
     STRIPE = 1024  # columns that a thread sums at a time: their sums stay in L1
+    DRAWS = 4      # units that one random number decides on, each by 16 of its bits
+
+
+def drop_units(
+    float[:, ::1] activations,   # IN/OUT (n, width), width a multiple of DRAWS
+    double rate,
+    unsigned long long seed,
+    int n_threads,
+):
+    """Set each activation to zero with probability `rate`, and scale the others up to match.
+
+    The probability is a multiple of 2 ** -16. O(n width).
+    """
+    cdef:
+        Py_ssize_t n = activations.shape[0], width = activations.shape[1], i
+        unsigned int threshold = <unsigned int> (rate * 65536)
+        float scale = <float> (1 / (1 - rate))
+        unsigned long long salt = mix(seed)
+    for i in prange(n, num_threads=n_threads, schedule="static", nogil=True):
+        drop(&activations[i, 0], width, threshold, scale, salt + <unsigned long long> (i * width))
+
+
+cdef inline void drop(
+    float* activation, Py_ssize_t n, unsigned int threshold, float scale, unsigned long long salt
+) noexcept nogil:
+    cdef:
+        Py_ssize_t draw, k
+        unsigned long long bits
+    for draw in range(n // DRAWS):
+        bits = mix(salt + <unsigned long long> draw)
+        for k in range(DRAWS):
+            activation[DRAWS * draw + k] *= (
+                scale if ((bits >> (16 * k)) & 0xffff) >= threshold else 0
+            )
 
 
 def relu_gradient(
@@ -15,10 +50,12 @@ def relu_gradient(
     float[:, ::1] delta,         # IN/OUT (n, width), gradient by them, then by what came in
     float[::1] d_bias,           # OUT (width,), sums of the latter's columns
     int n_threads,
+    float scale=1,
 ):
-    """Carry a gradient down through a ReLU to the bias before it.
+    """Carry a gradient down through a ReLU to the bias before it, times `scale`.
 
-    O(n width).
+    A unit that was dropped let nothing through, so that with the scale of `drop_units` this
+    is the gradient through dropout as well. O(n width).
     """
     cdef:
         Py_ssize_t n = delta.shape[0], width = delta.shape[1]
@@ -32,15 +69,15 @@ def relu_gradient(
             d_bias[i] = 0
         for i in range(n):
             mask_and_add(&activations[i, 0] + first, &delta[i, 0] + first, &d_bias[0] + first,
-                         last - first)
+                         last - first, scale)
 
 
 cdef inline void mask_and_add(
-    const float* activation, float* delta, float* total, Py_ssize_t n
+    const float* activation, float* delta, float* total, Py_ssize_t n, float scale
 ) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        delta[i] = delta[i] if activation[i] > 0 else 0
+        delta[i] = scale * delta[i] if activation[i] > 0 else 0
         total[i] += delta[i]
 
 

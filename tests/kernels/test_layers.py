@@ -1,4 +1,4 @@
-"""The gradient through a ReLU: masked as NumPy does it, and summed by column."""
+"""Dropout of units, and the gradient through a ReLU: as NumPy does them."""
 
 import numpy as np
 import pytest
@@ -7,15 +7,40 @@ import reference
 from sklsh._kernels import _layers
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("n, width", [(0, 16), (1, 16), (9, 48)])
+def test_dropped_units_are_its_twins(n, width, rate, n_threads):
+    rng = np.random.default_rng(n)
+    activations = rng.standard_normal((n, width), dtype=np.float32)
+    wanted = activations * reference.unit_factors(n, width, rate, seed=n)
+    _layers.drop_units(activations, rate, n, n_threads)
+    np.testing.assert_array_equal(activations, wanted)
+
+
+def test_units_are_dropped_independently_and_as_often_as_asked():
+    shape, rate = (4000, 64), 0.3
+    first, second = np.ones((2, *shape), dtype=np.float32)
+    _layers.drop_units(first, rate, 0, 1)
+    _layers.drop_units(second, rate, 1, 1)
+    kept = (first > 0).astype(float)
+    deviation = np.sqrt(rate * (1 - rate) / shape[0])
+    assert np.abs(kept.mean(axis=0) - 0.7).max() < 5 * deviation  # of each unit
+    within = np.corrcoef(kept, rowvar=False) - np.eye(shape[1])
+    between = np.mean((kept - 0.7) * ((second > 0) - 0.7))
+    assert np.abs(within).max() < 6 / np.sqrt(shape[0])
+    assert abs(between) < 5 * rate * (1 - rate) / np.sqrt(kept.size)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("width", [1, 16, 32, 100, 130])
 @pytest.mark.parametrize("n", [0, 1, 70])
-def test_relu_gradient_is_its_twin(n, width, n_threads):
+def test_relu_gradient_is_its_twin(n, width, scale, n_threads):
     rng = np.random.default_rng(n)
     activations = np.maximum(rng.standard_normal((n, width), dtype=np.float32), 0)
     delta = rng.integers(-9, 10, (n, width)).astype(np.float32)  # sums are exact
-    wanted = reference.relu_gradient(activations, delta)
+    wanted = reference.relu_gradient(activations, delta, scale)
     d_bias = np.full(width, np.nan, dtype=np.float32)
-    _layers.relu_gradient(activations, delta, d_bias, n_threads)
+    _layers.relu_gradient(activations, delta, d_bias, n_threads, scale)
     np.testing.assert_array_equal(delta, wanted[0])
     np.testing.assert_array_equal(d_bias, wanted[1])
 
