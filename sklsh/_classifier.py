@@ -5,6 +5,7 @@ itself are mixed in from files of their own.
 """
 
 import math
+import warnings
 from contextlib import contextmanager
 from numbers import Integral
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from sklsh._auto import (
@@ -41,6 +43,9 @@ from sklsh._sklearn import (
 from sklsh._targets import TargetFormat, class_weights, label_share
 from sklsh._training import EarlyStopping, Plan, Progress, rate_schedule, train
 from sklsh.optimizers import make_optimizer
+
+SAMPLE = 1000  # rows that tell which hidden units are of use
+SILENT_SHARE = 0.75  # of them that are worth a warning if they are of none
 
 
 class NetworkClassifier(
@@ -81,6 +86,11 @@ class NetworkClassifier(
             If the data do not fit, or if training diverges. The model stays as it was,
             except where `warm_start` trains it on in place and that diverges or is
             interrupted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If three quarters of the hidden units end up at zero for all rows.
         """
         with unchanged_on_error(self):
             resume = self.warm_start and hasattr(self, "_network")
@@ -91,6 +101,7 @@ class NetworkClassifier(
             plan = self._plan(X, self.max_iter, early_stopping=early_stopping)
             with self._fit_task(X, y, metadata) as on_epoch:
                 self._train(*rows, plan, on_epoch)
+            self._warn_of_silent_units(X)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -283,6 +294,20 @@ class NetworkClassifier(
         finally:  # weights have changed, whatever has ended the training
             self._network.release_buffers()
             self._tables_for_prediction.forget()
+
+    def _warn_of_silent_units(self, X):
+        """Say so if training has left the hidden units without use."""
+        sample = X[:: math.ceil(X.shape[0] / SAMPLE)]
+        n_silent = self._network.silent_units(sample, self._n_threads)
+        n_units = sum(self._network.sizes[1:-1])
+        if n_silent > SILENT_SHARE * n_units:
+            warnings.warn(
+                f"{n_silent} of {n_units} hidden units are zero for all of {sample.shape[0]} "
+                "training rows, and learn nothing more. Lower learning_rate_init, or scale the "
+                "features.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
     @contextmanager
     def _fit_task(self, X, y, metadata):

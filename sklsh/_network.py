@@ -84,9 +84,17 @@ class Network:
 
     def hidden(self, X, n_threads=1):
         """Activations of the last hidden layer, (n, padded width) float32."""
+        return self._all_hidden(X, n_threads)[-1]
+
+    def silent_units(self, X, n_threads=1):
+        """Number of hidden units that are zero for all rows of X."""
+        layers = zip(self._all_hidden(X, n_threads), self.sizes[1:-1], strict=True)
+        return sum(int(n - layer[:, :n].any(axis=0).sum()) for layer, n in layers)
+
+    def _all_hidden(self, X, n_threads):
         X, embedded = as_batch(X), self._empty_embedded(X)
         _rows.embed(X.indptr, X.indices, X.data, *self._embedding, embedded, n_threads, relu=True)
-        return self._activations(embedded, n_threads)[-1]
+        return self._activations(embedded, n_threads)
 
     @property
     def _embedding(self):

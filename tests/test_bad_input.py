@@ -183,6 +183,7 @@ BAD_PARAMETERS = {
     "rehash_growth": [0.9, float("nan"), float("inf"), "1"],
     "prediction": ["approximate", None],
     "input_dropout": [-0.1, 1, float("nan"), "none"],
+    "hidden_dropout": [-0.1, 1, float("nan"), "none"],
     "optimizer": ["adagrad", Adam, None],
     "learning_rate_init": [0, -1, float("nan"), float("inf"), "auto"],
     "learning_rate": ["adaptive", 0.1, None],
