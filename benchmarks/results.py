@@ -29,10 +29,11 @@ VERSIONS_SHOWN = {
 
 
 def facts(data=()):
-    """Command, versions and machine; the folders `data` of this machine become DIR."""
+    """Command, versions and machine, without the paths of this one; `data` becomes DIR."""
     words = ["DIR" if Path(word) in data else word for word in sys.argv[1:]]
-    if "--json" in words:
-        del words[words.index("--json") : words.index("--json") + 2]
+    for option in ("--json", "--rivals-python"):
+        if option in words:
+            del words[words.index(option) : words.index(option) + 2]
     return {
         "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words]),
         "versions": {
@@ -170,6 +171,36 @@ def xmc_line(rows):
     return f"| {' | '.join(cells)} |"
 
 
+def tail_tables(run):
+    """Accuracy along the number of training rows, and its parts by the frequency of labels."""
+    lines = []
+    for data in dict.fromkeys(r["data"] for r in run["results"]):
+        mine = [r for r in run["results"] if r["data"] == data]
+        rows = sorted({r["n_rows"] for r in mine})
+        columns = " | ".join(f"{n:,} rows" for n in rows)
+        lines += [f"**{data}**, P@1 / PSP@5 by training rows", "", f"| | {columns} |"]
+        lines += ["|---" * (len(rows) + 1) + "|"]
+        for title in dict.fromkeys(r["title"] for r in mine):
+            by_rows = {r["n_rows"]: r for r in mine if r["title"] == title}
+            cells = [f"{by_rows[n]['P@1']:.1f} / {by_rows[n]['PSP@5']:.1f}" for n in rows]
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+        split = [r for r in mine if "parts" in r]
+        parts = split[0]["parts"]
+        columns = " | ".join(
+            f"labels of {p['rows of a label']} rows ({p['of test labels']:.0f} %)" for p in parts
+        )
+        lines += [
+            "",
+            f"**{data}**, part of P@5 / of PSP@5 / recall at 5, by frequency of the label",
+        ]
+        lines += ["", f"| | {columns} |", "|---" * (len(parts) + 1) + "|"]
+        for r in split:
+            cells = [f"{p['P@5']:.1f} / {p['PSP@5']:.1f} / {p['recall']:.0f}" for p in r["parts"]]
+            lines.append(f"| {r['title']} | {' | '.join(cells)} |")
+        lines.append("")
+    return [*lines, source(run)]
+
+
 def short(value):
     """Two digits, or all of a whole number."""
     return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
@@ -213,6 +244,7 @@ def out_of_core_table(run):
 TABLES = {
     "width": width_table, "kernels": kernels_table, "xmc": xmc_block,
     "out_of_core": out_of_core_table, "negatives": negatives_table, "predict": predict_table,
+    "tail": tail_tables,
 }  # fmt: skip
 
 

@@ -58,7 +58,12 @@ class Data:
     folder: Path
     Y_test: sp.csr_array
     propensities: np.ndarray
+    frequency: np.ndarray
     size: dict
+
+    def placed(self, labels):
+        """The labels, where -1 stands for one that was not given: columns behind all others."""
+        return np.where(labels < 0, self.size["n_labels"] + np.arange(K), labels)
 
 
 def read(folder):
@@ -82,12 +87,18 @@ def scaled(X, X_test):
     return normalize(X), normalize(X_test)
 
 
-def prepare(folder, scratch):
-    """Write the features and labels that all systems read; returns the Data."""
+def prepare(folder, scratch, share=1.0):
+    """Write the features and labels that all systems read; returns the Data.
+
+    `share` is the part of the training rows that is kept, drawn at random.
+    """
     X, X_test, Y, Y_test = read(folder)
+    if share < 1:
+        rows = np.random.default_rng(0).permutation(X.shape[0])[: round(share * X.shape[0])]
+        X, Y = X[rows], Y[rows]
     X, X_test = scaled(X, X_test)
     out = scratch / folder.name
-    out.mkdir()
+    out.mkdir(parents=True)
     for name, matrix in {"X_train": X, "X_test": X_test, "Y_train": Y}.items():
         matrix.sort_indices()
         sp.save_npz(out / f"{name}.npz", matrix, compressed=False)
@@ -95,14 +106,14 @@ def prepare(folder, scratch):
     nothing = sp.csr_matrix((Y_test.shape[0], K), dtype=np.uint8)
     padded = sp.hstack([Y_test, nothing], format="csr")
     propensities = np.concatenate([jain_propensities(Y), np.ones(K)])
+    frequency = np.concatenate([np.bincount(Y.indices, minlength=Y.shape[1]), np.zeros(K, int)])
     size = {"n_rows": X.shape[0], "n_features": X.shape[1], "n_labels": Y.shape[1]}
-    return Data(folder.name, out, padded, propensities, size)
+    return Data(folder.name, out, padded, propensities, frequency, size)
 
 
 def scores(data, labels):
     """P, nDCG and PSP at 1, 3 and 5, in percent."""
-    left_out = data.size["n_labels"] + np.arange(K)
-    labels = np.where(labels < 0, left_out, labels)
+    labels = data.placed(labels)
     found = {}
     for k in (1, 3, 5):
         found[f"P@{k}"] = precision_at_k(data.Y_test, labels, k=k)
@@ -111,10 +122,11 @@ def scores(data, labels):
     return {name: 100 * value for name, value in found.items()}
 
 
-def run(wanted, data, rivals_python, scratch):
-    """One run of one system; returns its row, or None with a word why there is none.
+def predicted(wanted, data, rivals_python, scratch):
+    """What one run of one system predicts, and what it says of itself.
 
-    `wanted` holds what tells it from other runs: "data", "system", "epochs" and "seed".
+    `wanted` holds what tells the run from others: "data", "system", "epochs" and "seed".
+    Returns the labels, and figures and versions; or None, with a word why there is nothing.
     """
     name = wanted["system"]
     system = SYSTEMS[name]
@@ -135,11 +147,19 @@ def run(wanted, data, rivals_python, scratch):
             print(f"{data.name}: {name} failed\n{done.stderr[-2000:]}")
             return None
         returned = json.loads(Path(out, "run.json").read_text())
-        labels = np.load(Path(out, "labels.npy"))
+        return np.load(Path(out, "labels.npy")), returned
+
+
+def run(wanted, data, rivals_python, scratch):
+    """The row that one run of one system makes, or None."""
+    answer = predicted(wanted, data, rivals_python, scratch)
+    if answer is None:
+        return None
+    labels, returned = answer
     figures = scores(data, labels) | returned["figures"]
     figures = {key: float(f"{value:.5g}") for key, value in figures.items()}
     origin = {"versions": returned["versions"], "cpu": cpu_model()}
-    return wanted | {"title": system.title} | data.size | figures | origin
+    return wanted | {"title": SYSTEMS[wanted["system"]].title} | data.size | figures | origin
 
 
 def makes_sense(name, data):

@@ -197,9 +197,7 @@ class Network:
         only_row = np.zeros(1, dtype=np.int32)
         for layer in range(len(self.dense), -1, -1):
             d_bias = np.empty((1, d_hidden.shape[1]), dtype=np.float32)
-            _layers.relu_gradient(
-                activations[layer], d_hidden, d_bias[0], self.n_threads, scale
-            )
+            _layers.relu_gradient(activations[layer], d_hidden, d_bias[0], self.n_threads, scale)
             self.optimizer.step(self.biases[layer], only_row, d_bias)
             if layer == 0:
                 break

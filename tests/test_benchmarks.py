@@ -1,7 +1,6 @@
 """The benchmarks' own code: converters on miniatures, the runner on a tiny data set."""
 
 import dataclasses
-import importlib
 import json
 import os
 import statistics
@@ -16,18 +15,6 @@ import scipy.sparse as sp
 from sklsh._auto import rows_per_step
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-OURS = {"systems", "cases", *(path.stem for path in BENCHMARKS.glob("*.py"))}  # its modules
-
-
-@pytest.fixture
-def module(monkeypatch):
-    """Import a file of benchmarks/ by name; its top-level names are forgotten afterwards."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if name.split(".")[0] in OURS:
-            del sys.modules[name]
 
 
 def converted(module, kind, source):
@@ -117,26 +104,6 @@ def test_xmc_text_converted_and_read_as_it_is(module, tmp_path):
         np.testing.assert_array_equal(matrix.toarray(), dense)
 
 
-@pytest.fixture
-def tiny(tmp_path):
-    """Folder of a data set whose labels are its features."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    labels = np.random.default_rng(0).integers(0, 12, 300)
-    X = sp.csr_matrix(np.eye(12, dtype=np.uint8)[labels])
-    for name, rows in {"train": X[:200], "test": X[200:]}.items():
-        sp.save_npz(folder / f"X_{name}.npz", rows)
-        sp.save_npz(folder / f"Y_{name}.npz", rows)
-    return folder
-
-
-def scratch(tmp_path):
-    """Folder for the files that the systems read."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    return folder
-
-
 @pytest.mark.slow  # four processes
 def test_a_run_replaces_its_own_row_or_is_left_out(module, tiny, tmp_path, monkeypatch, capsys):
     xmc = module("xmc")
@@ -164,7 +131,7 @@ def test_a_run_replaces_its_own_row_or_is_left_out(module, tiny, tmp_path, monke
 
 def test_what_is_not_installed_or_fails_is_told(module, tiny, tmp_path, capsys):
     xmc = module("xmc")
-    data = xmc.prepare(tiny, scratch(tmp_path))
+    data = xmc.prepare(tiny, tmp_path / "scratch")
     (wanted,) = xmc.runs("tiny", ["pecos"], epochs=1, seeds=1)  # pecos wants NumPy below 2
     assert xmc.run(wanted, data, sys.executable, tmp_path) is None
     assert "pip install libpecos" in capsys.readouterr().out
@@ -202,7 +169,7 @@ def test_neighbours_are_found(module, tiny, width, monkeypatch, capsys):
 
 def test_labels_left_out_count_as_wrong(module, tiny, tmp_path):
     xmc = module("xmc")
-    data = xmc.prepare(tiny, scratch(tmp_path))
+    data = xmc.prepare(tiny, tmp_path / "scratch")
     truth = data.Y_test.argmax(axis=1).A1
     labels = np.full((len(truth), 5), -1)
     labels[:, 0] = truth
