@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklsh._hashing import check_n_bits, resolved_n_bits
+from sklsh._kernels import _int8, _simd
 from sklsh._output import shared_step_bytes
 from sklsh._tables import HashTables
 from sklsh.negatives import LSH, Full, InBatch, RowLSH, RowUniform, Uniform
@@ -44,6 +45,15 @@ def dropout_for(input_dropout, X):
     if not sp.issparse(X):
         return 0.0
     return 0.3 if X.shape[0] < MANY_ROWS else 0.1
+
+
+def product_dtype_for(settings, n_classes, width):
+    """What products are made in: for "auto" 8-bit where sampling steps gain from it."""
+    if settings.product_dtype != "auto":
+        return settings.product_dtype
+    sampled = sampler_class(settings, n_classes) in (LSH, Uniform, InBatch)
+    fast = _simd.level() == "avx512_vnni" and width <= _int8.MAX_WIDTH
+    return "int8" if sampled and fast else "float32"
 
 
 def sampler_class(settings, n_classes):
@@ -106,8 +116,9 @@ def step_bytes(settings, n_classes, width, n_batch, n_threads):
     if kind in (RowUniform, RowLSH):
         return n_batch * settings.n_active * BYTES_A_CANDIDATE
     n = {Full: n_classes, InBatch: 0}.get(kind, min(settings.n_active, n_classes))
+    product_dtype = product_dtype_for(settings, n_classes, width)
     return shared_step_bytes(
-        n_batch, n, width, kind is Full, settings.dtype, settings.product_dtype, n_threads
+        n_batch, n, width, kind is Full, settings.dtype, product_dtype, n_threads
     )
 
 

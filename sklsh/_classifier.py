@@ -20,6 +20,7 @@ from sklsh._auto import (
     dropout_for,
     loss_for,
     make_sampler,
+    product_dtype_for,
     rows_per_step,
     sampler_bytes,
     step_bytes,
@@ -241,7 +242,7 @@ class NetworkClassifier(
         self._network = Network(
             n_features, n_classes, sizes,
             optimizer=optimizer, random_state=random_state,
-            dtype=self.dtype, product_dtype=self.product_dtype,
+            dtype=self.dtype, product_dtype=product_dtype_for(self, n_classes, sizes[-1]),
         )  # fmt: skip
         seeds = random_state.randint(2**31 - 1, size=3).tolist()
         self._negatives = make_sampler(self, n_classes, sizes[-1], seeds[0])

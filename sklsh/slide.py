@@ -150,12 +150,13 @@ class SLIDEClassifier(NetworkClassifier):
         that small ones are not lost. A step that looks at all classes works on a float32
         copy of their weights.
 
-    product_dtype : {"float32", "int8"}, default="float32"
+    product_dtype : {"auto", "float32", "int8"}, default="auto"
         What the dense products of a step are made in, where the batch shares its
         candidates. "int8" rounds their operands to 8-bit integers, those of gradients at
         random, so that they stay right on average. Products and loss then take about half
-        the time on CPUs with AVX-512 VNNI, and longer than in floats on others. Prediction
-        is always in float32.
+        the time on CPUs with AVX-512 VNNI, and longer than in floats on others. "auto" is
+        "int8" on such CPUs where classes are sampled, else "float32". Prediction is always
+        in float32.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the weights it finds, with the network, optimizer,
@@ -166,7 +167,7 @@ class SLIDEClassifier(NetworkClassifier):
 
     random_state : int, RandomState instance or None, default=None
         Draws weights, batches, dropout, hash functions and negatives. An int fixes the
-        model bit for bit on one machine, whatever `n_jobs` is.
+        model bit for bit on one kind of CPU, whatever `n_jobs` is.
 
     n_jobs : int or None, default=None
         OpenMP threads; None means 1, -1 all.
@@ -281,7 +282,7 @@ class SLIDEClassifier(NetworkClassifier):
         "n_iter_no_change": [at_least(1)],
         "tol": [at_least(0, Real)],
         "dtype": [StrOptions(set(STORAGE))],
-        "product_dtype": [StrOptions({"float32", "int8"})],
+        "product_dtype": [StrOptions({"auto", "float32", "int8"})],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -322,7 +323,7 @@ class SLIDEClassifier(NetworkClassifier):
         n_iter_no_change=3,
         tol=1e-4,
         dtype="float32",
-        product_dtype="float32",
+        product_dtype="auto",
         warm_start=False,
         verbose=False,
         random_state=None,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from models import CLUSTER, CORNERS, X, assert_same_weights, make, wide_model, wide_problem
 
+from sklsh._auto import product_dtype_for
 from sklsh.metrics import precision_at_k
 
 
@@ -31,7 +32,8 @@ def test_random_state_fixes_every_bit_for_any_n_jobs(negatives, dtype, simd_leve
     )
     assert_same_weights(one, again)
     assert_same_weights(one, two)
-    other = wide_model(negatives=negatives, dtype=dtype).fit(features, Y)
+    settings = {"negatives": negatives, "dtype": dtype, "product_dtype": "float32"}
+    other = wide_model(**settings).fit(features, Y)
     assert not np.array_equal(one.coefs_[-1], other.coefs_[-1])
 
 
@@ -47,3 +49,25 @@ def test_sets_of_each_rows_own_stay_in_floats():
     own = {"active_set": "sample", "max_iter": 1}
     model = wide_model(**own, product_dtype="int8").fit(features, Y)
     assert_same_weights(model, wide_model(**own).fit(features, Y))
+
+
+@pytest.mark.parametrize("width", [16, 2**16 + 1])
+def test_auto_is_8_bit_where_steps_are_sampled_and_gain(simd_level, width):
+    fast = simd_level == "avx512_vnni" and width == 16
+    for changed, sampled in [
+        ({}, True), ({"negatives": "uniform"}, True), ({"negatives": "in_batch"}, True),
+        ({"active_set": "full"}, False), ({"active_set": "sample"}, False),
+    ]:  # fmt: skip
+        settings = wide_model(hidden_layer_sizes=width, **changed)
+        wanted = "int8" if sampled and fast else "float32"
+        assert product_dtype_for(settings, 3000, width) == wanted
+        assert product_dtype_for(settings, 2048, width) == "float32"
+    assert product_dtype_for(settings.set_params(product_dtype="int8"), 9, 9) == "int8"
+
+
+def test_auto_is_what_the_network_has():
+    features, Y = wide_problem()
+    model = wide_model().fit(features, Y)
+    wanted = product_dtype_for(model, Y.shape[1], 16)
+    assert model._network.output.product_dtype == wanted
+    assert make().fit(X, CORNERS)._network.output.product_dtype == "float32"
