@@ -23,6 +23,7 @@ from sklsh.optimizers import Parameter, slot_widths
 
 ROWS_AT_ONCE = 4096  # in prediction; enough to keep all threads busy
 EMBEDDING_SCALE = 0.05  # standard deviation; small, so that the data decide the directions
+ONLY_ROW = np.zeros(1, dtype=np.int32)  # of a bias
 
 
 class Network:
@@ -194,11 +195,10 @@ class Network:
 
         `scale` is what dropout has multiplied the activations by.
         """
-        only_row = np.zeros(1, dtype=np.int32)
         for layer in range(len(self.dense), -1, -1):
             d_bias = np.empty((1, d_hidden.shape[1]), dtype=np.float32)
             _layers.relu_gradient(activations[layer], d_hidden, d_bias[0], self.n_threads, scale)
-            self.optimizer.step(self.biases[layer], only_row, d_bias)
+            self.optimizer.step(self.biases[layer], ONLY_ROW, d_bias)
             if layer == 0:
                 break
             dense, below = self.dense[layer - 1], activations[layer - 1]

@@ -170,7 +170,7 @@ class OutputLayer:
         softmax = self.loss == "softmax"
         scratch = self._scratch.bytes("codes", _int8.scratch_bytes(m, n, width, n_threads))
         _int8.step(
-            hidden, self.weights, drawn.ids, self._offset(drawn, Y),
+            hidden, self.weights, drawn.ids, self._offset(drawn, Y, n_threads),
             NO_WEIGHT if softmax else drawn.weights,
             Y.indptr, drawn.positions, Y.data, row_weight, optimizer.seed_of(self.parameter) + 1,
             scratch, d_hidden, d_rows, d_bias[:, 0], loss, log_partition, n_threads,
@@ -207,9 +207,12 @@ class OutputLayer:
         _rows.gather_rows(weights, drawn.ids, rows, n_threads)
         return rows
 
-    def _offset(self, drawn, Y):
+    def _offset(self, drawn, Y, n_threads):
         """What is added to each candidate's logit."""
-        offset = self.bias[drawn.ids] + drawn.shift
+        offset = np.empty((len(drawn.ids), 1), dtype=np.float32)
+        _rows.gather_rows(self.bias_parameter.weights, drawn.ids, offset, n_threads)
+        offset = offset[:, 0]
+        offset += drawn.shift
         if self.loss == "softmax":
             offset += np.log(drawn.weights)
             if isinstance(drawn, RowCandidates):
@@ -221,7 +224,7 @@ class OutputLayer:
     def _loss_gradient(self, delta, drawn, Y, row_weight, n_threads):
         """Turn logits into their gradient, in place; returns the loss."""
         loss = np.empty(len(row_weight))
-        offset = self._offset(drawn, Y)
+        offset = self._offset(drawn, Y, n_threads)
         own = isinstance(drawn, RowCandidates)
         layout = (drawn.starts,) if own else ()
         labels = (Y.indptr, drawn.positions, Y.data, row_weight)
@@ -239,9 +242,10 @@ class OutputLayer:
 
     def _note_log_partition(self, log_partition, row_weight):
         """Running mean over the batches, in which the first count in full."""
-        if not row_weight.any():
+        total = row_weight.sum()
+        if total == 0:
             return
-        value = np.average(log_partition, weights=row_weight)
+        value = np.dot(log_partition, row_weight) / total
         gain = 1 - LOG_PARTITION_MEMORY
         self.log_partition_weight += gain * (1 - self.log_partition_weight)
         share = gain / self.log_partition_weight

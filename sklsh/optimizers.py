@@ -140,7 +140,6 @@ class Optimizer(ABC):
         n_threads : int, default=1
             OpenMP threads; the result does not depend on it.
         """
-        _check_rows(rows, parameter.weights, "the weights")
         _check_gradient(gradient, len(rows), parameter.weights.shape[1], "gradient")
         _rows.step_rows(
             *self._step_of(parameter), rows, gradient, _buffers(parameter, n_threads), n_threads
@@ -164,8 +163,6 @@ class Optimizer(ABC):
         n_threads : int, default=1
             OpenMP threads; the result does not depend on it.
         """
-        _check_rows(columns[0], parameter.weights, "the weights")
-        _check_rows(columns[2], delta, "delta")
         _check_gradient(delta, 0, parameter.weights.shape[1], "delta")
         _rows.step_embedding(
             *self._step_of(parameter), *columns, delta, _buffers(parameter, n_threads), n_threads
@@ -331,13 +328,9 @@ def _buffers(parameter, n_threads):
     return np.empty((n_threads, 2 * parameter.weights.shape[1]), dtype=np.float32)
 
 
-def _check_rows(rows, matrix, name):
-    if len(rows) and rows.view(np.uint32).max() >= len(matrix):  # negative ones are large, too
-        raise ValueError(f"rows must lie in [0, {len(matrix)}), the rows of {name}.")
-
-
 def _check_state(parameter, optimizer):
-    widths = tuple(slot.shape[1] for slot in parameter.slots)
+    first, second = parameter.slots
+    widths = first.shape[1], second.shape[1]
     wanted = optimizer.slot_widths(parameter.weights.shape[1])
     if widths != wanted:
         raise ValueError(

@@ -170,6 +170,17 @@ cdef update_rule checked(int rule) except NULL:
     return ops.rules[rule]
 
 
+cdef int check_rows(const int[::1] rows, Py_ssize_t n_rows, str matrix) except -1:
+    """Refuse rows that a matrix does not have."""
+    cdef:
+        Py_ssize_t i
+        unsigned int largest = 0
+    for i in range(rows.shape[0]):
+        largest = max(largest, <unsigned int> rows[i])  # negative ones are large, too
+    if rows.shape[0] and largest >= n_rows:
+        raise ValueError(f"rows must lie in [0, {n_rows}), the rows of {matrix}.")
+
+
 cdef inline float* slot_row(float[:, ::1] slot, Py_ssize_t row) noexcept nogil:
     """Row of a state slot; NULL for the slots of no columns of rules that keep less state."""
     return &slot[row, 0] if slot.shape[1] else NULL
@@ -221,6 +232,7 @@ def step_rows(
         Py_ssize_t n = rows.shape[0]
         Py_ssize_t i
         update_rule update = checked(rule)
+    check_rows(rows, weights.shape[0], "the weights")
     for i in prange(n, num_threads=n_threads, schedule="static", nogil=True):
         if i + WRITE_AHEAD < n:
             prefetch_state(weights, slot1, slot2, rows[i + WRITE_AHEAD])
@@ -256,6 +268,8 @@ def step_embedding(
         Py_ssize_t chunk, i, first
         float* gradient
         update_rule update = checked(rule)
+    check_rows(features, weights.shape[0], "the weights")
+    check_rows(rows, delta.shape[0], "delta")
     for chunk in prange(n_chunks, num_threads=n_threads, schedule="dynamic", nogil=True):
         gradient = &buffers[threadid(), 0]
         for i in range(chunk * CHUNK, min(n, (chunk + 1) * CHUNK)):
