@@ -9,6 +9,9 @@ to what a sum does not run over:
     d_hidden = d_logits rows        a scale for each row of the batch, and for each unit
     d_rows   = d_logits' hidden     the rows' scales go into hidden, which has one for each unit
 
+The sum over the classes, for d_hidden, is one of sums over PART classes, each with scales of
+its own: so a part of the rows is read, coded twice, and forgotten while it is in cache.
+
 The CPU's instruction wants right operands unsigned: rows are stored with ZERO on top, and
 the sums of the left operand's codes take that out again. Activations are not negative.
 
@@ -17,7 +20,8 @@ training of arXiv:1502.02551.
 """
 
 from cython.parallel import parallel, prange, threadid
-from libc.string cimport memset
+from libc.math cimport INFINITY
+from libc.string cimport memcpy, memset
 
 from sklsh._kernels._losses cimport logistic_row, softmax_row
 from sklsh._kernels._random cimport mix
@@ -33,6 +37,7 @@ cdef enum:
     READ_AHEAD = 16    # rows of classes in flight
     BLOCK = 32         # rows of the batch whose logits a thread holds at a time, in L2
     PANEL = 48         # classes whose codes stand together, for a tile of the product
+    PART = 6 * PANEL   # classes whose rows share a scale for each unit; their codes fit L1
     STRIPE = 32        # columns whose largest values a thread looks for at a time
     TERMS = 65536      # of a sum of products that 32 bits can hold: 127 * 255 each
     ZERO = 128         # the code of zero in right operands
@@ -47,11 +52,12 @@ cdef struct Codes:
     int8* hidden         # (n_batch, width)
     float* hidden_scale  # (n_batch,)
     int* hidden_sum      # (n_batch,): ZERO times the sum of each row's codes
-    float* rows          # (n_wide, width): of the candidates, in floats
     uint8* by_class      # (n_wide / PANEL, width / 4, PANEL, 4): of the rows, for the logits
     float* class_scale   # (n_wide,)
     uint8* by_unit       # (n_wide / 4, width, 4): of the rows, for d_hidden
-    float* unit_scale    # (width,)
+    float* unit_scale    # (n_parts, width)
+    float* offset        # (n_wide,): of logits, -infinity for classes that are not there
+    float* weight        # (n_wide,): of classes, 0 for those
     int8* delta          # (n_wide / PANEL, m_wide / 4, PANEL, 4): of d_logits, for d_rows
     float* delta_scale   # (m_wide,)
     uint8* scaled        # (m_wide / 4, width, 4): codes of delta_scale times hidden, no ZERO
@@ -60,8 +66,10 @@ cdef struct Codes:
     float* class_sum     # (m_wide / BLOCK, n_wide): sums of d_logits over a block's rows
     float* logits        # (n_threads, BLOCK, n_wide)
     int8* block          # (n_threads, BLOCK, n_wide): of d_logits, for d_hidden
+    int* block_sum       # (n_threads, n_parts, BLOCK): ZERO times the sums of a part's codes
+    float* rows          # (n_threads, PART, width): of a part, in floats
     float* largest       # (n_threads, width)
-    float* scales        # (n_threads, width)
+    float* scales        # (n_threads, 4 * width)
     int8* buffer         # (n_threads, 4 * width)
 
 
@@ -83,14 +91,16 @@ cdef Py_ssize_t lay_out(
     cdef:
         char* free = buffer
         Py_ssize_t n_wide = rounded(n, PANEL), m_wide = rounded(m, BLOCK)
+        Py_ssize_t n_parts = (n + PART - 1) // PART
     codes.hidden = <int8*> take(&free, m * width)
     codes.hidden_scale = <float*> take(&free, 4 * m)
     codes.hidden_sum = <int*> take(&free, 4 * m)
-    codes.rows = <float*> take(&free, 4 * n_wide * width)
     codes.by_class = <uint8*> take(&free, width * n_wide)
     codes.class_scale = <float*> take(&free, 4 * n_wide)
     codes.by_unit = <uint8*> take(&free, n_wide * width)
-    codes.unit_scale = <float*> take(&free, 4 * width)
+    codes.unit_scale = <float*> take(&free, 4 * n_parts * width)
+    codes.offset = <float*> take(&free, 4 * n_wide)
+    codes.weight = <float*> take(&free, 4 * n_wide)
     codes.delta = <int8*> take(&free, m_wide * n_wide)
     codes.delta_scale = <float*> take(&free, 4 * m_wide)
     codes.scaled = <uint8*> take(&free, m_wide * width)
@@ -99,8 +109,10 @@ cdef Py_ssize_t lay_out(
     codes.class_sum = <float*> take(&free, m_wide // BLOCK * 4 * n_wide)
     codes.logits = <float*> take(&free, 4 * n_threads * BLOCK * n_wide)
     codes.block = <int8*> take(&free, n_threads * BLOCK * n_wide)
-    codes.largest = <float*> take(&free, n_threads * 4 * width)
-    codes.scales = <float*> take(&free, n_threads * 4 * width)
+    codes.block_sum = <int*> take(&free, 4 * n_threads * n_parts * BLOCK)
+    codes.rows = <float*> take(&free, 4 * n_threads * PART * width)
+    codes.largest = <float*> take(&free, 4 * n_threads * width)
+    codes.scales = <float*> take(&free, 4 * n_threads * 4 * width)
     codes.buffer = <int8*> take(&free, n_threads * 4 * width)
     return free - buffer
 
@@ -132,50 +144,61 @@ cdef void code_hidden(
 
 
 cdef void code_class(
-    Py_ssize_t c, bint exists, Py_ssize_t width, float* largest, int8* buffer, Codes* codes
+    Py_ssize_t c, const float* row, Py_ssize_t width, int8* buffer, Codes* codes
 ) noexcept nogil:
-    """A class's row for the logits, to the nearest, four columns together; else all zeros.
-
-    Notes how large its columns are.
-    """
+    """A class's row for the logits, to the nearest, four columns together; NULL is all zeros."""
     cdef:
-        const float* row = codes.rows + c * width
         Py_ssize_t g
-        float factor = 0.0
+        float factor
         uint32* out = <uint32*> (codes.by_class + c // PANEL * PANEL * width) + c % PANEL
-    codes.class_scale[c] = 0.0
-    if exists:
-        factor = to_codes(ops.largest(row, width), &codes.class_scale[c])
-        ops.largest_each(row, largest, width)
-        ops.round_int8(row, &factor, 0, 0, ZERO, buffer, width)
-    else:
+    if row == NULL:
+        codes.class_scale[c] = 0.0
         memset(buffer, ZERO, width)
+    else:
+        factor = to_codes(ops.largest(row, width), &codes.class_scale[c])
+        ops.round_int8(row, &factor, 0, 0, ZERO, buffer, width)
     for g in range(width // 4):
         out[g * PANEL] = (<uint32*> buffer)[g]
 
 
 cdef void code_four(
-    const float* x, Py_ssize_t width, int n_rows, const float* row_scale, const float* factor,
-    int zero, uint64 seed, float* scales, int8* buffer, uint8* out
+    const float* x, const float* scales, Py_ssize_t width, Py_ssize_t n_rows, int zero,
+    uint64 seed, int8* buffer, uint8* out
 ) noexcept nogil:
-    """Up to four rows at random, woven. NULL stands for row scales of one."""
-    cdef Py_ssize_t r, k
-    memset(buffer, zero, 4 * width)
-    for r in range(n_rows):
-        for k in range(width):
-            scales[k] = factor[k] * (row_scale[r] if row_scale != NULL else 1)
-        ops.round_int8(x + r * width, scales, 1, nonzero(seed + r), zero, buffer + r * width, width)
+    """Up to four rows of scales times x, at random, woven."""
+    memset(buffer + n_rows * width, zero, (4 - n_rows) * width)
+    ops.round_int8(x, scales, 1, nonzero(seed), zero, buffer, n_rows * width)
     ops.weave(<uint8*> buffer, width, width, width, width, <uint32*> out)
 
 
-cdef void row_scales(Py_ssize_t k, Py_ssize_t width, int n_threads, Codes* codes) noexcept nogil:
-    """Scale of column k of the rows, from what the threads have noted."""
+cdef void code_part(
+    Py_ssize_t first, const stored[:, ::1] weights, const int* ids, Py_ssize_t n, uint64 seed,
+    int thread, Codes* codes
+) noexcept nogil:
+    """A part of the classes, from `first` on: their rows for the logits and for d_hidden."""
     cdef:
-        float largest = 0.0
-        int thread
-    for thread in range(n_threads):
-        largest = max(largest, codes.largest[thread * width + k])
-    codes.factor[k] = to_codes(largest, &codes.unit_scale[k])
+        Py_ssize_t width = weights.shape[1], n_wide = rounded(n, PANEL)
+        Py_ssize_t last = min(first + PART, n), c, r, k
+        float* rows = codes.rows + thread * PART * width
+        float* largest = codes.largest + thread * width
+        float* scales = codes.scales + thread * 4 * width
+        float* unit_scale = codes.unit_scale + first // PART * width
+        int8* buffer = codes.buffer + thread * 4 * width
+    memset(largest, 0, width * sizeof(float))
+    for c in range(first, min(first + PART, n_wide)):
+        if c + READ_AHEAD < n:
+            prefetch_row(&weights[ids[c + READ_AHEAD], 0], width)
+        if c < n:
+            read_row(&weights[ids[c], 0], rows + (c - first) * width, width)
+            ops.largest_each(rows + (c - first) * width, largest, width)
+        code_class(c, rows + (c - first) * width if c < n else NULL, width, buffer, codes)
+    for k in range(width):
+        scales[k] = to_codes(largest[k], &unit_scale[k])
+    for r in range(1, 4):
+        memcpy(scales + r * width, scales, width * sizeof(float))
+    for c in range(first, min(first + PART, n_wide), 4):
+        code_four(rows + (c - first) * width, scales, width, min(max(n - c, 0), 4), ZERO,
+                  seed + c, buffer, codes.by_unit + c * width)
 
 
 cdef void hidden_scales(
@@ -195,20 +218,37 @@ cdef void hidden_scales(
         codes.factor[k] = to_codes(codes.factor[k], &codes.scaled_scale[k])
 
 
+cdef void code_scaled(
+    const float* hidden, Py_ssize_t i, Py_ssize_t m, Py_ssize_t width, uint64 seed, int thread,
+    Codes* codes
+) noexcept nogil:
+    """Four rows from row `i` of the activations times delta_scale, for d_rows."""
+    cdef:
+        Py_ssize_t n_rows = min(max(m - i, 0), 4), r, k
+        float* scales = codes.scales + thread * 4 * width
+    for r in range(n_rows):
+        for k in range(width):
+            scales[r * width + k] = codes.factor[k] * codes.delta_scale[i + r]
+    code_four(hidden + i * width, scales, width, n_rows, 0, seed + i,
+              codes.buffer + thread * 4 * width, codes.scaled + i * width)
+
+
 cdef void gradients(
-    Codes* codes, Py_ssize_t first, Py_ssize_t m, Py_ssize_t n, Py_ssize_t width,
-    const float* offset, const float* weight, const int* indptr, const int* positions,
-    const float* label_weight, const float* row_weight, uint64 seed, float* logits, int8* block,
-    float* d_hidden, double* loss, double* log_partition,
+    Codes* codes, Py_ssize_t first, Py_ssize_t m, Py_ssize_t n, Py_ssize_t width, bint softmax,
+    const int* indptr, const int* positions, const float* label_weight, const float* row_weight,
+    uint64 seed, int thread, float* d_hidden, double* loss, double* log_partition,
 ) noexcept nogil:
     """A block of rows: logits, loss, d_logits and their codes, d_hidden."""
     cdef:
         Py_ssize_t n_wide = rounded(n, PANEL), m_wide = rounded(m, BLOCK)
-        Py_ssize_t i, r, c, panel, part, t, terms
+        Py_ssize_t n_parts = (n + PART - 1) // PART
+        Py_ssize_t i, r, c, panel, part, terms
         Py_ssize_t n_rows = min(m - first, BLOCK)
-        float factor[BLOCK]
-        int sums[BLOCK]
+        float factor
         float* z
+        float* logits = codes.logits + thread * BLOCK * n_wide
+        int8* block = codes.block + thread * BLOCK * n_wide
+        int* block_sum = codes.block_sum + thread * n_parts * BLOCK
         float* class_sum = codes.class_sum + first // BLOCK * n_wide
     for panel in range(n_wide // PANEL):
         c = panel * PANEL
@@ -219,25 +259,27 @@ cdef void gradients(
     for r in range(n_rows):
         i = first + r
         z = logits + r * n_wide
-        if weight == NULL:
-            loss[i] = softmax_row(z, offset, n, positions + indptr[i], label_weight + indptr[i],
-                                  indptr[i + 1] - indptr[i], row_weight[i], &log_partition[i])
+        if softmax:
+            loss[i] = softmax_row(z, codes.offset, n_wide, positions + indptr[i],
+                                  label_weight + indptr[i], indptr[i + 1] - indptr[i],
+                                  row_weight[i], &log_partition[i])
         else:
-            loss[i] = logistic_row(z, offset, weight, n, positions + indptr[i],
+            loss[i] = logistic_row(z, codes.offset, codes.weight, n_wide, positions + indptr[i],
                                    label_weight + indptr[i], indptr[i + 1] - indptr[i],
                                    row_weight[i])
-        ops.add(class_sum, z, n)
-        factor[r] = to_codes(ops.largest(z, n), &codes.delta_scale[i])
-    for part in range((n_wide + TERMS - 1) // TERMS):
-        t = part * TERMS
-        terms = min(n_wide - t, TERMS)
-        for r in range(n_rows):
-            sums[r] = ZERO * ops.round_int8(logits + r * n_wide + t, &factor[r], 0,
-                                            nonzero(mix(seed + first + r) + t), 0,
-                                            block + r * n_wide + t, terms)
-        ops.product_int8(n_rows, width, terms // 4, block + t, n_wide, 4, codes.by_unit + t * width,
-                         4 * width, codes.delta_scale + first, sums, codes.unit_scale,
-                         d_hidden + first * width, width, t > 0)
+        ops.add(class_sum, z, n_wide)
+        factor = to_codes(ops.largest(z, n_wide), &codes.delta_scale[i])
+        for part in range(n_parts):
+            c = part * PART
+            block_sum[part * BLOCK + r] = ZERO * ops.round_int8(
+                z + c, &factor, 0, nonzero(mix(seed + i) + c), 0, block + r * n_wide + c,
+                min(n_wide - c, PART))
+    for part in range(n_parts):
+        c = part * PART
+        ops.product_int8(n_rows, width, min(n_wide - c, PART) // 4, block + c, n_wide, 4,
+                         codes.by_unit + c * width, 4 * width, codes.delta_scale + first,
+                         block_sum + part * BLOCK, codes.unit_scale + part * width,
+                         d_hidden + first * width, width, part > 0)
     memset(block + n_rows * n_wide, 0, (BLOCK - n_rows) * n_wide)
     for r in range(0, BLOCK, 4):
         ops.weave(<uint8*> block + r * n_wide, n_wide, n_wide, PANEL, PANEL * m_wide // 4,
@@ -273,48 +315,34 @@ def step(
     cdef:
         Py_ssize_t m = hidden.shape[0], width = hidden.shape[1], n = offset.shape[0]
         Py_ssize_t n_wide = rounded(n, PANEL), m_wide = rounded(m, BLOCK)
-        Py_ssize_t n_blocks = m_wide // BLOCK, i, c, g, k, stripe, block, panel
+        Py_ssize_t i, c, stripe
         uint64 salt = mix(seed)    # or the next step's seeds would be some of these
         Codes codes
-        const float* weight = &class_weight[0] if class_weight.shape[0] else NULL
+        bint softmax = class_weight.shape[0] == 0
     if width > TERMS:
         raise ValueError(f"width must be at most {TERMS} for products in int8; got {width}.")
     if lay_out(&codes, &scratch[0], m, n, width, n_threads) > scratch.shape[0]:
         raise ValueError("scratch is smaller than scratch_bytes says.")
-    memset(codes.largest, 0, n_threads * width * sizeof(float))
+    for c in range(n_wide):
+        codes.offset[c] = offset[c] if c < n else -INFINITY
+        codes.weight[c] = class_weight[c] if c < n and not softmax else 0
     with nogil, parallel(num_threads=n_threads):
         for i in prange(m, schedule="static"):
             code_hidden(&hidden[i, 0], width, i, &codes)
-        for c in prange(n_wide, schedule="static"):
-            if c + READ_AHEAD < n:
-                prefetch_row(&weights[ids[c + READ_AHEAD], 0], width)
-            if c < n:
-                read_row(&weights[ids[c], 0], codes.rows + c * width, width)
-            code_class(c, c < n, width, codes.largest + threadid() * width,
-                       codes.buffer + threadid() * 4 * width, &codes)
-        for k in prange(width, schedule="static"):
-            row_scales(k, width, n_threads, &codes)
-        for g in prange(n_wide // 4, schedule="static"):
-            code_four(codes.rows + 4 * g * width, width, <int> min(max(n - 4 * g, 0), 4), NULL,
-                      codes.factor, ZERO, mix(salt) + 4 * g, codes.scales + threadid() * width,
-                      codes.buffer + threadid() * 4 * width, codes.by_unit + 4 * g * width)
-        for block in prange(n_blocks, schedule="dynamic"):
-            gradients(&codes, block * BLOCK, m, n, width, &offset[0],
-                      weight, &indptr[0], &positions[0], &label_weight[0], &row_weight[0],
-                      mix(salt + 1), codes.logits + threadid() * BLOCK * n_wide,
-                      codes.block + threadid() * BLOCK * n_wide, &d_hidden[0, 0], &loss[0],
-                      &log_partition[0])
+        for c in prange(0, n_wide, PART, schedule="dynamic"):
+            code_part(c, weights, &ids[0], n, mix(salt), threadid(), &codes)
+        for i in prange(0, m_wide, BLOCK, schedule="dynamic"):
+            gradients(&codes, i, m, n, width, softmax, &indptr[0], &positions[0],
+                      &label_weight[0], &row_weight[0], mix(salt + 1), threadid(),
+                      &d_hidden[0, 0], &loss[0], &log_partition[0])
         for stripe in prange((width + STRIPE - 1) // STRIPE, schedule="static"):
             hidden_scales(&hidden[0, 0], m, width, stripe * STRIPE,
                           min(width - stripe * STRIPE, STRIPE), &codes)
-        for g in prange(m_wide // 4, schedule="static"):
-            code_four(&hidden[0, 0] + 4 * g * width, width, <int> min(max(m - 4 * g, 0), 4),
-                      codes.delta_scale + 4 * g, codes.factor, 0, mix(salt + 2) + 4 * g,
-                      codes.scales + threadid() * width, codes.buffer + threadid() * 4 * width,
-                      codes.scaled + 4 * g * width)
-        for panel in prange(n_wide // PANEL, schedule="dynamic"):
-            class_gradients(&codes, panel * PANEL, min(n - panel * PANEL, PANEL), n_wide, m_wide,
-                            width, &d_rows[0, 0], &d_offset[0])
+        for i in prange(0, m_wide, 4, schedule="static"):
+            code_scaled(&hidden[0, 0], i, m, width, mix(salt + 2), threadid(), &codes)
+        for c in prange(0, n_wide, PANEL, schedule="dynamic"):
+            class_gradients(&codes, c, min(n - c, PANEL), n_wide, m_wide, width, &d_rows[0, 0],
+                            &d_offset[0])
 
 
 cdef void class_gradients(

@@ -10,6 +10,7 @@
  *   c : (m, n) float, rows c_row apart
  */
 
+typedef int32_t SIMD(word) __attribute__((may_alias));
 typedef int32_t SIMD(ints) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t SIMD(sums) __attribute__((vector_size(LANES * 4)));
 typedef float SIMD(floats16) __attribute__((vector_size(64), aligned(4), may_alias));
@@ -20,33 +21,15 @@ typedef int8_t SIMD(bytes16) __attribute__((vector_size(16), aligned(1), may_ali
 /* max_i |x[i]|. Floats without their sign bit are in the order of their bits. */
 static float SIMD(largest)(const float *x, ptrdiff_t n)
 {
-    enum { VECTORS = 4, STRIDE = VECTORS * LANES }; /* several, not to wait for one */
-    int32_t top[LANES], bits;
+    const SIMD(word) *bits = (const SIMD(word) *)x;
+    int32_t most = 0;
     float value;
-    SIMD(sums) most[VECTORS] = {{0}, {0}, {0}, {0}};
-    ptrdiff_t i = 0;
-    for (; i + STRIDE <= n; i += STRIDE) {
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) {
-            const SIMD(sums) size = *(const SIMD(ints) *)(x + i + v * LANES) & 0x7fffffff;
-            const SIMD(sums) above = size > most[v];
-            most[v] = (above & size) | (~above & most[v]);
-        }
+#pragma omp simd reduction(max : most)
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const int32_t size = bits[i] & 0x7fffffff;
+        most = size > most ? size : most;
     }
-#pragma GCC unroll 4
-    for (int v = 1; v < VECTORS; v++) {
-        const SIMD(sums) above = most[v] > most[0];
-        most[0] = (above & most[v]) | (~above & most[0]);
-    }
-    *(SIMD(ints) *)top = most[0];
-    for (; i < n; i++) {
-        memcpy(&bits, x + i, 4);
-        bits &= 0x7fffffff;
-        top[0] = bits > top[0] ? bits : top[0];
-    }
-    for (int lane = 1; lane < LANES; lane++)
-        top[0] = top[lane] > top[0] ? top[lane] : top[0];
-    memcpy(&value, top, 4);
+    memcpy(&value, &most, 4);
     return value;
 }
 
@@ -69,45 +52,52 @@ static void SIMD(largest_each)(const float *restrict x, float *restrict top, ptr
 /* code[i] <- x[i] * scale[i] as an integer, plus `zero`; |x[i] * scale[i]| < 127 and n is a
  * multiple of 16. With seed 0 rounded to the nearest, otherwise up or down at random, up with the
  * probability that makes the code right on average: xorshift generators, one a lane
- * (Marsaglia, doi:10.18637/jss.v008.i14), seeded by `seed` and the lane.
+ * (Marsaglia, doi:10.18637/jss.v008.i14), seeded by `seed` and the lane; each number makes two
+ * fractions of 16 bits. Put below the bits of 128 in a float, a fraction leaves a sum that is
+ * positive, so that cutting it off is the floor.
  * scale_step is 0 for one scale that all x[i] share, else 1. Returns the sum of the codes,
  * without `zero`. */
 static int32_t SIMD(round_int8)(const float *x, const float *scale, int scale_step,
                                 uint32_t seed, int zero, int8_t *code, ptrdiff_t n)
 {
+    const SIMD(bits16) whole = (SIMD(bits16)){0} + 0x43000000u; /* 128.0f */
     SIMD(bits16) state = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    SIMD(bits16) dither[2] = {whole | 0x8000u, whole | 0x8000u};
     SIMD(ints16) sums = (SIMD(ints16)){0};
-    int32_t sum = 0;
     SIMD(floats16) factor = (SIMD(floats16)){0.0f} + scale[0];
-    SIMD(floats16) dither = (SIMD(floats16)){0.0f} + 0.5f;
+    int32_t sum = 0;
     if (seed) {
         state = state * 0x9e3779b9u + seed;
         state = (state ^ (state >> 16)) * 0x85ebca6bu;
         state = (state ^ (state >> 13)) * 0xc2b2ae35u;
         state = (state ^ (state >> 16)) | 1;
     }
-    for (ptrdiff_t i = 0; i < n; i += 16) {
-        SIMD(floats16) y;
-        SIMD(ints16) q;
-        if (scale_step)
-            factor = *(const SIMD(floats16) *)(scale + i);
+    for (ptrdiff_t i = 0; i < n; i += 32) {
         if (seed) {
             state ^= state << 13;
             state ^= state >> 17;
             state ^= state << 5;
-            dither = __builtin_convertvector((SIMD(ints16))(state >> 8), SIMD(floats16)) *
-                     (1.0f / 16777216.0f);
+            dither[0] = whole | (state >> 16);
+            dither[1] = whole | (state & 0xffffu);
         }
-        y = *(const SIMD(floats16) *)(x + i) * factor + dither;
-        q = __builtin_convertvector(y, SIMD(ints16));
-        q += y < __builtin_convertvector(q, SIMD(floats16)); /* truncated to floor: -1 */
-        sums += q;
-        q += zero;
-        *(SIMD(bytes16) *)(code + i) = __builtin_convertvector(q, SIMD(bytes16));
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+            const ptrdiff_t j = i + 16 * half;
+            SIMD(ints16) q;
+            if (j == n)
+                break;
+            if (scale_step)
+                factor = *(const SIMD(floats16) *)(scale + j);
+            q = __builtin_convertvector(*(const SIMD(floats16) *)(x + j) * factor +
+                                            (SIMD(floats16))dither[half],
+                                        SIMD(ints16));
+            sums += q;
+            *(SIMD(bytes16) *)(code + j) = __builtin_convertvector(q + (zero - 128), SIMD(bytes16));
+        }
     }
     for (int lane = 0; lane < 16; lane++)
         sum += sums[lane];
-    return sum;
+    return sum - 128 * (int32_t)n;
 }
 
 /* The codes of four rows `stride` apart, side by side: panel after panel of `width` columns,

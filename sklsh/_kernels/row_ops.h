@@ -200,27 +200,32 @@ static inline float SIMD(log1p)(float u)
     return 2.0f * s * p;
 }
 
-/* z += offset; returns the largest. Compilers will not vectorise a maximum that NaN
- * might enter, so the comparison is spelled out on whole registers. */
+/* z += offset; returns the largest. Compilers will not vectorise a maximum that NaN might
+ * enter, but each lane may keep its own. */
 static float SIMD(add_max)(float *restrict z, const float *restrict offset, ptrdiff_t n)
 {
-    float top[LANES];
-    SIMD(vector) largest = (SIMD(vector)){0.0f} - INFINITY;
+    enum { WIDE = 4 * LANES }; /* several registers, not to wait for one */
+    float top[WIDE];
     ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        const SIMD(vector) x = *(const SIMD(vector) *)(z + i) +
-                               *(const SIMD(vector) *)(offset + i);
-        const SIMD(mask) above = x > largest;
-        *(SIMD(vector) *)(z + i) = x;
-        largest = (SIMD(vector))((above & (SIMD(mask))x) | (~above & (SIMD(mask))largest));
+    for (int lane = 0; lane < WIDE; lane++)
+        top[lane] = -INFINITY;
+    for (; i + WIDE <= n; i += WIDE) {
+#pragma omp simd
+        for (int lane = 0; lane < WIDE; lane++) {
+            const float x = z[i + lane] + offset[i + lane];
+            z[i + lane] = x;
+            top[lane] = x > top[lane] ? x : top[lane];
+        }
     }
-    memcpy(top, &largest, sizeof top);
-    for (; i < n; i++) {
+    for (int lane = 0; i < n; i++, lane++) {
         z[i] += offset[i];
-        top[0] = z[i] > top[0] ? z[i] : top[0];
+        top[lane] = z[i] > top[lane] ? z[i] : top[lane];
     }
-    for (int lane = 1; lane < LANES; lane++)
-        top[0] = top[lane] > top[0] ? top[lane] : top[0];
+    for (int half = WIDE / 2; half > 0; half /= 2) {
+#pragma omp simd
+        for (int lane = 0; lane < half; lane++)
+            top[lane] = top[lane + half] > top[lane] ? top[lane + half] : top[lane];
+    }
     return top[0];
 }
 
