@@ -47,9 +47,9 @@ PARTS = {
     "softmax": (["sklsh._kernels._losses.softmax_loss"], ["softmax"]),
     "hidden gradient": (["sklsh._kernels._products.product_nn"], ["hidden gradient"]),
     "output gradient": (["sklsh._kernels._products.product_tn"], ["output gradient"]),
-    "8-bit products and softmax": (
+    "8-bit products, output update": (
         ["sklsh._kernels._int8.step"],
-        ["gather", "logits", "softmax", "hidden gradient", "output gradient"],
+        ["gather", "logits", "softmax", "hidden gradient", "output gradient", "output update"],
     ),
     "bias gradients": (
         ["sklsh._kernels._layers.column_sums", "sklsh._kernels._layers.relu_gradient"], []

@@ -21,11 +21,10 @@ LOG_PARTITION_MEMORY = 0.98  # weight of the past in the running mean of log sum
 def shared_step_bytes(n_batch, n, width, all_classes, dtype, product_dtype, n_threads):
     """Bytes that a step over n candidates that the batch shares works on."""
     width = padded(width)
-    d_rows = 4 * n * width
     if product_dtype == "int8":
-        return d_rows + _int8.scratch_bytes(n_batch, n, width, n_threads)
+        return _int8.scratch_bytes(n_batch, n, width, n_threads)
     rows = 0 if all_classes and dtype == "float32" else 4 * n * width
-    return d_rows + rows + 4 * n_batch * padded(n)
+    return rows + 4 * n * width + 4 * n_batch * padded(n)
 
 
 class OutputLayer:
@@ -163,20 +162,17 @@ class OutputLayer:
 
     def _step_int8(self, drawn, hidden, Y, row_weight, optimizer, n_threads):
         (m, width), n = hidden.shape, len(drawn.ids)
-        d_hidden = np.empty_like(hidden)
-        d_rows = self._scratch.floats("d_rows", n, width)
-        d_bias = np.empty((n, 1), dtype=np.float32)
-        loss, log_partition = np.empty(m), np.empty(m)
+        d_hidden, loss, log_partition = np.empty_like(hidden), np.empty(m), np.empty(m)
         softmax = self.loss == "softmax"
         scratch = self._scratch.bytes("codes", _int8.scratch_bytes(m, n, width, n_threads))
         _int8.step(
-            hidden, self.weights, drawn.ids, self._offset(drawn, Y, n_threads),
+            *optimizer.step_of(self.parameter), *optimizer.step_of(self.bias_parameter),
+            hidden, drawn.ids,
+            drawn.shift + np.log(drawn.weights) if softmax else drawn.shift,
             NO_WEIGHT if softmax else drawn.weights,
-            Y.indptr, drawn.positions, Y.data, row_weight, optimizer.seed_of(self.parameter) + 1,
-            scratch, d_hidden, d_rows, d_bias[:, 0], loss, log_partition, n_threads,
+            Y.indptr, drawn.positions, Y.data, row_weight,
+            scratch, d_hidden, loss, log_partition, n_threads,
         )  # fmt: skip
-        optimizer.step(self.parameter, drawn.ids, d_rows, n_threads)
-        optimizer.step(self.bias_parameter, drawn.ids, d_bias, n_threads)
         if softmax:
             self._note_log_partition(log_partition, row_weight)
         return loss.sum(), d_hidden

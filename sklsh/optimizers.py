@@ -142,7 +142,7 @@ class Optimizer(ABC):
         """
         _check_gradient(gradient, len(rows), parameter.weights.shape[1], "gradient")
         _rows.step_rows(
-            *self._step_of(parameter), rows, gradient, _buffers(parameter, n_threads), n_threads
+            *self.step_of(parameter), rows, gradient, _buffers(parameter, n_threads), n_threads
         )
 
     def step_embedding(self, parameter, columns, delta, n_threads=1):
@@ -165,18 +165,15 @@ class Optimizer(ABC):
         """
         _check_gradient(delta, 0, parameter.weights.shape[1], "delta")
         _rows.step_embedding(
-            *self._step_of(parameter), *columns, delta, _buffers(parameter, n_threads), n_threads
+            *self.step_of(parameter), *columns, delta, _buffers(parameter, n_threads), n_threads
         )
 
-    def _step_of(self, parameter):
-        """What a kernel wants to know first: the rule, its numbers, and what it changes."""
+    def step_of(self, parameter):
+        """What kernels that update take first: rule, its numbers, seed, weights, both slots."""
         _check_state(parameter, self)
         hyper = np.array(self._numbers(self._rate, parameter.width), dtype=np.float32)
-        return self.rule, hyper, self.seed_of(parameter), parameter.weights, *parameter.slots
-
-    def seed_of(self, parameter):
-        """Seed of this step's random rounding of a parameter."""
-        return (int(parameter.seed) << 32) + self.t
+        seed = (int(parameter.seed) << 32) + self.t  # of random rounding, new in each step
+        return self.rule, hyper, seed, parameter.weights, *parameter.slots
 
     @abstractmethod
     def _numbers(self, learning_rate, width):

@@ -25,8 +25,9 @@ from libc.string cimport memcpy, memset
 
 from sklsh._kernels._losses cimport logistic_row, softmax_row
 from sklsh._kernels._random cimport mix
-from sklsh._kernels._simd cimport ops
+from sklsh._kernels._simd cimport ops, update_rule
 from sklsh._kernels._stored cimport prefetch_row, read_row, stored
+from sklsh._kernels._updates cimport check_rows, checked, prefetch_state, update_row
 
 ctypedef signed char int8
 ctypedef unsigned char uint8
@@ -38,6 +39,7 @@ cdef enum:
     BLOCK = 32         # rows of the batch whose logits a thread holds at a time, in L2
     PANEL = 48         # classes whose codes stand together, for a tile of the product
     PART = 6 * PANEL   # classes whose rows share a scale for each unit; their codes fit L1
+    TILE = 8           # classes that are updated together while the next ones are on their way
     STRIPE = 32        # columns whose largest values a thread looks for at a time
     TERMS = 65536      # of a sum of products that 32 bits can hold: 127 * 255 each
     ZERO = 128         # the code of zero in right operands
@@ -70,6 +72,7 @@ cdef struct Codes:
     float* rows          # (n_threads, PART, width): of a part, in floats
     float* largest       # (n_threads, width)
     float* scales        # (n_threads, 4 * width)
+    float* d_rows        # (n_threads, TILE, width)
     int8* buffer         # (n_threads, 4 * width)
 
 
@@ -113,6 +116,7 @@ cdef Py_ssize_t lay_out(
     codes.rows = <float*> take(&free, 4 * n_threads * PART * width)
     codes.largest = <float*> take(&free, 4 * n_threads * width)
     codes.scales = <float*> take(&free, 4 * n_threads * 4 * width)
+    codes.d_rows = <float*> take(&free, 4 * n_threads * TILE * width)
     codes.buffer = <int8*> take(&free, n_threads * 4 * width)
     return free - buffer
 
@@ -172,22 +176,24 @@ cdef void code_four(
 
 
 cdef void code_part(
-    Py_ssize_t first, const stored[:, ::1] weights, const int* ids, Py_ssize_t n, uint64 seed,
-    int thread, Codes* codes
+    Py_ssize_t first, stored[:, ::1] weights, float[:, ::1] bias,
+    const int[::1] ids, const float[::1] shift, uint64 seed, int thread, Codes* codes
 ) noexcept nogil:
-    """A part of the classes, from `first` on: their rows for the logits and for d_hidden."""
+    """A part of the classes, from `first` on: rows for the logits and for d_hidden, offsets."""
     cdef:
-        Py_ssize_t width = weights.shape[1], n_wide = rounded(n, PANEL)
-        Py_ssize_t last = min(first + PART, n), c, r, k
+        Py_ssize_t width = weights.shape[1], n = ids.shape[0], c, r, k
+        Py_ssize_t last = min(first + PART, rounded(n, PANEL))
         float* rows = codes.rows + thread * PART * width
         float* largest = codes.largest + thread * width
         float* scales = codes.scales + thread * 4 * width
         float* unit_scale = codes.unit_scale + first // PART * width
         int8* buffer = codes.buffer + thread * 4 * width
     memset(largest, 0, width * sizeof(float))
-    for c in range(first, min(first + PART, n_wide)):
+    for c in range(first, last):
         if c + READ_AHEAD < n:
             prefetch_row(&weights[ids[c + READ_AHEAD], 0], width)
+            prefetch_row(&bias[ids[c + READ_AHEAD], 0], 1)
+        codes.offset[c] = bias[ids[c], 0] + shift[c] if c < n else -INFINITY
         if c < n:
             read_row(&weights[ids[c], 0], rows + (c - first) * width, width)
             ops.largest_each(rows + (c - first) * width, largest, width)
@@ -196,7 +202,7 @@ cdef void code_part(
         scales[k] = to_codes(largest[k], &unit_scale[k])
     for r in range(1, 4):
         memcpy(scales + r * width, scales, width * sizeof(float))
-    for c in range(first, min(first + PART, n_wide), 4):
+    for c in range(first, last, 4):
         code_four(rows + (c - first) * width, scales, width, min(max(n - c, 0), 4), ZERO,
                   seed + c, buffer, codes.by_unit + c * width)
 
@@ -242,7 +248,7 @@ cdef void gradients(
     cdef:
         Py_ssize_t n_wide = rounded(n, PANEL), m_wide = rounded(m, BLOCK)
         Py_ssize_t n_parts = (n + PART - 1) // PART
-        Py_ssize_t i, r, c, panel, part, terms
+        Py_ssize_t i, r, c, panel, part
         Py_ssize_t n_rows = min(m - first, BLOCK)
         float factor
         float* z
@@ -286,51 +292,97 @@ cdef void gradients(
                   <uint32*> (codes.delta + (first + r) * PANEL))
 
 
+cdef void update_classes(
+    Codes* codes, Py_ssize_t first, Py_ssize_t m, uint64 seed, int thread, const int[::1] ids,
+    update_rule rule, const float* hyper,
+    stored[:, ::1] weights, float[:, ::1] slot1, float[:, ::1] slot2,
+    update_rule bias_rule, const float* bias_hyper,
+    float[:, ::1] bias, float[:, ::1] bias_slot1, float[:, ::1] bias_slot2,
+) noexcept nogil:
+    """A panel of classes: sums over the batch of d_logits times hidden, and of d_logits."""
+    cdef:
+        Py_ssize_t n = ids.shape[0], width = weights.shape[1]
+        Py_ssize_t n_wide = rounded(n, PANEL), m_wide = rounded(m, BLOCK)
+        Py_ssize_t c, j, t, tile, part, block, n_classes
+        float d_bias[TILE]
+        float* d_rows = codes.d_rows + thread * TILE * width
+        float* buffer = codes.scales + thread * 4 * width
+    for tile in range(PANEL // TILE):
+        c = first + tile * TILE
+        n_classes = max(0, min(n - c, TILE))
+        for j in range(c + TILE, min(c + 2 * TILE, n)):
+            prefetch_state(weights, slot1, slot2, ids[j])
+            prefetch_state(bias, bias_slot1, bias_slot2, ids[j])
+        for part in range((m_wide + TERMS - 1) // TERMS):
+            t = part * TERMS
+            ops.product_int8(n_classes, width, min(m_wide - t, TERMS) // 4,
+                             codes.delta + first * m_wide + t * PANEL + 4 * (c - first), 4,
+                             4 * PANEL, codes.scaled + t * width, 4 * width, NULL, NULL,
+                             codes.scaled_scale, d_rows, width, t > 0)
+        memset(d_bias, 0, TILE * sizeof(float))
+        for block in range(m_wide // BLOCK):
+            ops.add(d_bias, codes.class_sum + block * n_wide + c, n_classes)
+        for j in range(n_classes):
+            update_row(rule, weights, slot1, slot2, ids[c + j], d_rows + j * width, hyper, seed,
+                       buffer)
+            update_row(bias_rule, bias, bias_slot1, bias_slot2, ids[c + j], d_bias + j,
+                       bias_hyper, seed, buffer)
+
+
 def step(
+    int rule,                    # of the rows, and what it takes: as of `_rows.step_rows`
+    const float[::1] hyper,
+    uint64 seed,                 # new in each step, also that of the rounding to codes
+    stored[:, ::1] weights,      # IN/OUT (n_classes, width)
+    float[:, ::1] slot1,
+    float[:, ::1] slot2,
+    int bias_rule,               # of the biases, likewise
+    const float[::1] bias_hyper,
+    uint64 bias_seed,
+    float[:, ::1] bias,          # IN/OUT (n_classes, 1)
+    float[:, ::1] bias_slot1,
+    float[:, ::1] bias_slot2,
     const float[:, ::1] hidden,  # IN (n_batch, width), not negative
-    const stored[:, ::1] weights,  # IN (n_classes, width)
-    const int[::1] ids,          # IN (n,), the candidates
-    const float[::1] offset,     # IN (n,)
+    const int[::1] ids,          # IN (n,), the candidates, distinct
+    const float[::1] shift,      # IN (n,), added to their logits
     const float[::1] class_weight,  # IN (n,) for the logistic loss, (0,) for the softmax
     const int[::1] indptr,       # IN (n_batch + 1,)
     const int[::1] positions,    # IN (n_labels,)
     const float[::1] label_weight,  # IN (n_labels,)
     const float[::1] row_weight,  # IN (n_batch,)
-    unsigned long long seed,     # of the rounding, new in each step
     char[::1] scratch,           # SCRATCH (scratch_bytes(...),), on a cache line
     float[:, ::1] d_hidden,      # OUT (n_batch, width)
-    float[:, ::1] d_rows,        # OUT (>= n, width)
-    float[::1] d_offset,         # OUT (n,)
     double[::1] loss,            # OUT (n_batch,)
     double[::1] log_partition,   # OUT (n_batch,), of the softmax
     int n_threads,
 ):
-    """Losses over candidates that a batch shares, and the gradients of what they come from.
+    """Losses over candidates that a batch shares, their gradients, and the classes' updates.
 
     What stands for what is told in `_losses`. The logits of a block of rows live in cache
-    from the first product to the second, and are not kept.
+    from the first product to the second, and are not kept; nor are gradients of classes.
 
     O(n_batch n width).
     """
     cdef:
-        Py_ssize_t m = hidden.shape[0], width = hidden.shape[1], n = offset.shape[0]
+        Py_ssize_t m = hidden.shape[0], width = hidden.shape[1], n = ids.shape[0]
         Py_ssize_t n_wide = rounded(n, PANEL), m_wide = rounded(m, BLOCK)
         Py_ssize_t i, c, stripe
-        uint64 salt = mix(seed)    # or the next step's seeds would be some of these
+        uint64 salt = mix(seed + 1)  # or the next step's seeds would be some of these
         Codes codes
+        update_rule update = checked(rule), bias_update = checked(bias_rule)
         bint softmax = class_weight.shape[0] == 0
+    check_rows(ids, weights.shape[0], "the weights")
     if width > TERMS:
         raise ValueError(f"width must be at most {TERMS} for products in int8; got {width}.")
     if lay_out(&codes, &scratch[0], m, n, width, n_threads) > scratch.shape[0]:
         raise ValueError("scratch is smaller than scratch_bytes says.")
     for c in range(n_wide):
-        codes.offset[c] = offset[c] if c < n else -INFINITY
         codes.weight[c] = class_weight[c] if c < n and not softmax else 0
     with nogil, parallel(num_threads=n_threads):
         for i in prange(m, schedule="static"):
             code_hidden(&hidden[i, 0], width, i, &codes)
         for c in prange(0, n_wide, PART, schedule="dynamic"):
-            code_part(c, weights, &ids[0], n, mix(salt), threadid(), &codes)
+            code_part(c, weights, bias, ids, shift, mix(salt), threadid(), &codes)
         for i in prange(0, m_wide, BLOCK, schedule="dynamic"):
             gradients(&codes, i, m, n, width, softmax, &indptr[0], &positions[0],
                       &label_weight[0], &row_weight[0], mix(salt + 1), threadid(),
@@ -341,22 +393,6 @@ def step(
         for i in prange(0, m_wide, 4, schedule="static"):
             code_scaled(&hidden[0, 0], i, m, width, mix(salt + 2), threadid(), &codes)
         for c in prange(0, n_wide, PANEL, schedule="dynamic"):
-            class_gradients(&codes, c, min(n - c, PANEL), n_wide, m_wide, width, &d_rows[0, 0],
-                            &d_offset[0])
-
-
-cdef void class_gradients(
-    Codes* codes, Py_ssize_t first, Py_ssize_t n_classes, Py_ssize_t n_wide, Py_ssize_t m_wide,
-    Py_ssize_t width, float* d_rows, float* d_offset
-) noexcept nogil:
-    """A panel of classes: sums over the batch of d_logits times hidden, and of d_logits."""
-    cdef Py_ssize_t part, t, block
-    for part in range((m_wide + TERMS - 1) // TERMS):
-        t = part * TERMS
-        ops.product_int8(n_classes, width, min(m_wide - t, TERMS) // 4,
-                         codes.delta + first * m_wide + t * PANEL, 4, 4 * PANEL,
-                         codes.scaled + t * width, 4 * width, NULL, NULL, codes.scaled_scale,
-                         d_rows + first * width, width, t > 0)
-    memset(d_offset + first, 0, n_classes * sizeof(float))
-    for block in range(m_wide // BLOCK):
-        ops.add(d_offset + first, codes.class_sum + block * n_wide + first, n_classes)
+            update_classes(&codes, c, m, seed, threadid(), ids,
+                           update, &hyper[0], weights, slot1, slot2,
+                           bias_update, &bias_hyper[0], bias, bias_slot1, bias_slot2)

@@ -9,9 +9,9 @@ from cython.parallel import prange, threadid
 from libc.string cimport memcpy, memset
 
 from sklsh._kernels._columns cimport key, sort_columns
-from sklsh._kernels._random cimport mix
-from sklsh._kernels._simd cimport N_RULES, ops, update_rule
+from sklsh._kernels._simd cimport ops, update_rule
 from sklsh._kernels._stored cimport dot, prefetch_row, read_row, stored, sum_rows
+from sklsh._kernels._updates cimport check_rows, checked, prefetch_state, update_row
 
 cdef enum:
     READ_AHEAD = 16    # rows in flight when only read
@@ -162,54 +162,6 @@ def score(
             if j + READ_AHEAD < nnz:
                 prefetch_row(&table[ids[j + READ_AHEAD], 0], width)
             out[j] = dot(&hidden[i, 0], &table[ids[j], 0], width)
-
-
-cdef update_rule checked(int rule) except NULL:
-    if not 0 <= rule < N_RULES:
-        raise ValueError(f"rule must be in [0, {N_RULES}), a place in row_ops.rules; got {rule}.")
-    return ops.rules[rule]
-
-
-cdef int check_rows(const int[::1] rows, Py_ssize_t n_rows, str matrix) except -1:
-    """Refuse rows that a matrix does not have."""
-    cdef:
-        Py_ssize_t i
-        unsigned int largest = 0
-    for i in range(rows.shape[0]):
-        largest = max(largest, <unsigned int> rows[i])  # negative ones are large, too
-    if rows.shape[0] and largest >= n_rows:
-        raise ValueError(f"rows must lie in [0, {n_rows}), the rows of {matrix}.")
-
-
-cdef inline float* slot_row(float[:, ::1] slot, Py_ssize_t row) noexcept nogil:
-    """Row of a state slot; NULL for the slots of no columns of rules that keep less state."""
-    return &slot[row, 0] if slot.shape[1] else NULL
-
-
-cdef inline void prefetch_state(
-    stored[:, ::1] weights, float[:, ::1] slot1, float[:, ::1] slot2, Py_ssize_t row
-) noexcept nogil:
-    prefetch_row(&weights[row, 0], weights.shape[1])
-    if slot1.shape[1]:
-        prefetch_row(&slot1[row, 0], slot1.shape[1])
-    if slot2.shape[1]:
-        prefetch_row(&slot2[row, 0], slot2.shape[1])
-
-
-cdef inline void update_row(
-    update_rule update, stored[:, ::1] weights, float[:, ::1] slot1, float[:, ::1] slot2,
-    Py_ssize_t row, const float* gradient, const float* hyper, unsigned long long seed,
-    float* buffer,
-) noexcept nogil:
-    """Apply the rule to one row of weights; `buffer` holds it as floats meanwhile."""
-    cdef Py_ssize_t width = weights.shape[1]
-    if stored is float:
-        update(&weights[row, 0], slot_row(slot1, row), slot_row(slot2, row), gradient, hyper,
-               width)
-    else:
-        ops.widen(&weights[row, 0], buffer, width)
-        update(buffer, slot_row(slot1, row), slot_row(slot2, row), gradient, hyper, width)
-        ops.narrow(buffer, &weights[row, 0], width, <unsigned int> mix(mix(seed) + row))
 
 
 def step_rows(

@@ -229,7 +229,8 @@ static float SIMD(add_max)(float *restrict z, const float *restrict offset, ptrd
     return top[0];
 }
 
-/* z <- factor * softmax(z + offset); returns log sum exp(z + offset) */
+/* z <- factor * softmax(z + offset); returns log sum exp(z + offset). What exp would clamp is
+ * zero: -infinity in `offset` leaves a class out, and no product of it is slow to underflow. */
 static float SIMD(softmax)(float *restrict z, const float *restrict offset, float factor,
                            ptrdiff_t n)
 {
@@ -237,7 +238,8 @@ static float SIMD(softmax)(float *restrict z, const float *restrict offset, floa
     float sum = 0.0f, scale;
 #pragma omp simd reduction(+ : sum)
     for (ptrdiff_t i = 0; i < n; i++) {
-        z[i] = SIMD(exp)(z[i] - top);
+        const float x = z[i] - top;
+        z[i] = x > -87.0f ? SIMD(exp)(x) : 0.0f;
         sum += z[i];
     }
     scale = factor / sum;

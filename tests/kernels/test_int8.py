@@ -24,7 +24,8 @@ def problem(m, n, width, seed=0):
         "table": table,
         "ids": ids,
         "hidden": np.maximum(rng.standard_normal((m, width), dtype=np.float32), 0),
-        "offset": rng.standard_normal(n, dtype=np.float32),
+        "bias": rng.standard_normal((n + 5, 1), dtype=np.float32),
+        "shift": rng.standard_normal(n, dtype=np.float32),
         "weight": rng.uniform(0.5, 2, n).astype(np.float32),
         "indptr": indptr,
         "positions": ((first + place) % n).astype(np.int32),
@@ -35,20 +36,28 @@ def problem(m, n, width, seed=0):
 
 def step(p, loss="softmax", seed=1, n_threads=1):
     """(d_hidden, d_rows, d_offset, loss) of the kernel."""
-    (m, width), n = p["hidden"].shape, len(p["offset"])
+    (m, width), n = p["hidden"].shape, len(p["ids"])
     weight = p["weight"] if loss == "logistic" else np.zeros(0, dtype=np.float32)
     scratch = aligned_zeros(_int8.scratch_bytes(m, n, width, n_threads), np.int8)
     scratch[:] = 99
-    out = [np.full(shape, np.nan, dtype=np.float32) for shape in [(m, width), (n + 2, width), n]]
+    # a velocity at a rate of -1 and without momentum is the gradient
+    momentum = 1, np.array([-1, 0], dtype=np.float32), seed
+    table, bias = (np.array(p[name]) for name in ("table", "bias"))
+    d_table, d_bias, none = np.zeros_like(table), np.zeros_like(bias), np.zeros((len(table), 0))
+    none = none.astype(np.float32)
+    d_hidden = np.full((m, width), np.nan, dtype=np.float32)
     losses, log_partition = np.full(m, np.nan), np.full(m, np.nan)
     _int8.step(
-        p["hidden"], p["table"], p["ids"], p["offset"], weight, p["indptr"], p["positions"],
-        p["label_weight"], p["row_weight"], seed, scratch, *out, losses, log_partition, n_threads,
+        *momentum, table, d_table, none, *momentum, bias, d_bias, none,
+        p["hidden"], p["ids"], p["shift"], weight, p["indptr"], p["positions"],
+        p["label_weight"], p["row_weight"], scratch, d_hidden, losses, log_partition, n_threads,
     )  # fmt: skip
-    d_hidden, d_rows, d_offset = out
-    assert np.isnan(d_rows[n:]).all()
+    np.testing.assert_array_equal(table, p["table"] + d_table)
+    np.testing.assert_array_equal(bias, p["bias"] + d_bias)
+    others = np.setdiff1d(np.arange(len(table)), p["ids"])
+    assert not d_table[others].any() and not d_bias[others].any()
     assert (loss == "softmax") == np.isfinite(log_partition).all()
-    return d_hidden, d_rows[:n], d_offset, losses
+    return d_hidden, d_table[p["ids"]], d_bias[p["ids"], 0], losses
 
 
 def rounded(x):
@@ -60,11 +69,12 @@ def rounded(x):
 def twin(p, loss="softmax"):
     """The same of the exact gradients, at the logits of rounded operands."""
     logits = rounded(p["hidden"]) @ rounded(p["table"][p["ids"]]).T
+    offset = p["bias"][p["ids"], 0] + p["shift"]
     labels = p["indptr"], p["positions"], p["label_weight"], p["row_weight"]
     if loss == "softmax":
-        losses, _, delta = softmax_loss(logits, p["offset"], *labels)
+        losses, _, delta = softmax_loss(logits, offset, *labels)
     else:
-        losses, delta = logistic_loss(logits, p["offset"], p["weight"], *labels)
+        losses, delta = logistic_loss(logits, offset, p["weight"], *labels)
     return delta @ p["table"][p["ids"]], delta.T @ p["hidden"], delta.sum(axis=0), losses
 
 
@@ -125,7 +135,7 @@ def test_levels_agree_up_to_ties(loss, simd_level):
 def test_sums_longer_than_32_bits_hold(simd_level):
     p = problem(2, 70_001, 16)
     p["row_weight"][:] = 1
-    p["offset"] -= 12  # no single class stands out: every term of the long sums counts
+    p["shift"] -= 12  # no single class stands out: every term of the long sums counts
     p["table"] *= 0.01
     d_hidden, d_rows, _, losses = step(p, "logistic")
     wanted = twin(p, "logistic")
@@ -163,13 +173,15 @@ def test_rows_without_weight_teach_nothing(simd_level):
         np.testing.assert_array_equal(out, 0)
 
 
-def test_too_little_scratch_is_refused():
-    p = problem(4, 20, 16)
-    empty = np.zeros(0, dtype=np.float32)
-    out = [np.empty(shape, dtype=np.float32) for shape in [(4, 16), (20, 16), 20]]
-    labels = [p[name] for name in ["indptr", "positions", "label_weight", "row_weight"]]
+def test_too_little_scratch_is_refused(monkeypatch):
+    monkeypatch.setattr(_int8, "scratch_bytes", lambda *sizes: 100)
     with pytest.raises(ValueError, match="scratch is smaller than scratch_bytes"):
-        _int8.step(
-            p["hidden"], p["table"], p["ids"], p["offset"], empty, *labels, 0,
-            aligned_zeros(100, np.int8), *out, np.empty(4), np.empty(4), 1,
-        )  # fmt: skip
+        step(problem(4, 20, 16))
+
+
+@pytest.mark.parametrize("wrong", [-1, 25])
+def test_candidates_that_are_no_classes_are_refused(wrong):
+    p = problem(4, 20, 16)
+    p["ids"][7] = wrong
+    with pytest.raises(ValueError, match=r"rows must lie in \[0, 25\), the rows of the weights"):
+        step(p)
