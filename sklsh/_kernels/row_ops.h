@@ -128,9 +128,21 @@ static void SIMD(rmsprop)(float *restrict w, float *restrict slot1, float *restr
 static inline float SIMD(row_scale)(float *restrict v, const float *restrict g,
                                     const float *restrict hyper, ptrdiff_t n)
 {
-    float sum = 0.0f;
+    enum { VECTORS = 4, STRIDE = VECTORS * LANES }; /* several, not to wait for one */
+    SIMD(vector) part[VECTORS] = {{0.0f}, {0.0f}, {0.0f}, {0.0f}};
+    float sum = 0.0f, lanes[LANES];
+    ptrdiff_t i = 0;
+    for (; i + STRIDE <= n; i += STRIDE)
+        for (int k = 0; k < VECTORS; k++) {
+            const SIMD(vector) x = *(const SIMD(vector) *)(g + i + k * LANES);
+            part[k] += x * x;
+        }
+    part[0] = (part[0] + part[1]) + (part[2] + part[3]);
+    memcpy(lanes, part, sizeof lanes);
 #pragma omp simd reduction(+ : sum)
-    for (ptrdiff_t i = 0; i < n; i++)
+    for (int lane = 0; lane < LANES; lane++)
+        sum += lanes[lane];
+    for (; i < n; i++)
         sum += g[i] * g[i];
     *v += hyper[2] * (sum * hyper[4] - *v);
     return hyper[0] / (sqrtf(*v) + hyper[3]);
@@ -239,7 +251,7 @@ static float SIMD(softmax)(float *restrict z, const float *restrict offset, floa
 #pragma omp simd reduction(+ : sum)
     for (ptrdiff_t i = 0; i < n; i++) {
         const float x = z[i] - top;
-        z[i] = x > -87.0f ? SIMD(exp)(x) : 0.0f;
+        z[i] = x < -87.0f ? 0.0f : SIMD(exp)(x); /* NaN stays NaN */
         sum += z[i];
     }
     scale = factor / sum;
