@@ -154,6 +154,21 @@ def test_columns_past_the_candidates_are_left_alone(kernel, twin, simd_level):
 
 
 @BOTH
+@pytest.mark.parametrize("left_out", [1, 15, 40])
+def test_offset_of_minus_infinity_leaves_a_class_out(kernel, twin, left_out, simd_level):
+    problem = make_problem(12, 30)
+    wider = problem._replace(
+        logits=np.ones((12, 30 + left_out), dtype=np.float32),
+        offset=np.append(problem.offset, np.full(left_out, -np.inf, dtype=np.float32)),
+        weight=np.append(problem.weight, np.zeros(left_out, dtype=np.float32)),
+    )
+    wider.logits[:, :30] = problem.logits[:, :30]
+    got = kernel(wider)
+    check((*got[:-1], got[-1][:, :30]), twin(problem))
+    np.testing.assert_array_equal(got[-1][:, 30:], 0)
+
+
+@BOTH
 def test_row_alone_equals_row_in_batch(kernel, twin, simd_level):
     problem = make_problem(12, 100)
     together = kernel(problem)
