@@ -7,6 +7,7 @@ from cases.base import Case, kernel, normal
 from sklsh._kernels import _int8, _losses, _products
 from sklsh._memory import aligned_zeros
 from sklsh._output import OutputLayer
+from sklsh.optimizers import Adam
 
 
 def product_case(sizes, ours, rival):
@@ -84,23 +85,29 @@ def softmax(sizes, random):
 
 @kernel("int8 step")
 def int8_step(sizes, random):
-    """The three products and the softmax in one, of 8-bit integers; returns d_rows."""
+    """The three products, the softmax and the update in one, of 8-bit integers; returns d_rows.
+
+    That is the first moment of an Adam that forgets at once. Its rate is 0.
+    """
     m, n = sizes.batch, sizes.candidates
     hidden = np.maximum(normal(random, m, sizes.width), 0)
     rows = normal(random, n, sizes.width)
     rows *= 0.05
     ids = np.arange(n, dtype=np.int32)
-    offset, no_weight = np.zeros(n, dtype=np.float32), np.zeros(0, dtype=np.float32)
+    shift, no_weight = np.zeros(n, dtype=np.float32), np.zeros(0, dtype=np.float32)
     starts, labels = np.arange(m + 1, dtype=np.int32), np.arange(m, dtype=np.int32) % n
     ones = np.ones(m, dtype=np.float32)
     scratch = aligned_zeros(_int8.scratch_bytes(m, n, sizes.width, 1), np.int8)
+    adam = Adam(second_moment="row").rule, np.array([0, 1, 0, 1, 1], dtype=np.float32)
     d_hidden, d_rows = aligned_zeros(hidden.shape), aligned_zeros(rows.shape)
-    d_offset, (loss, log_partition) = offset.copy(), np.empty((2, m))
+    bias, d_bias, moment, bias_moment = np.zeros((4, n, 1), dtype=np.float32)
+    loss, log_partition = np.empty((2, m))
 
     def ours(i):
         _int8.step(
-            hidden, rows, ids, offset, no_weight, starts, labels, ones, ones, i, scratch,
-            d_hidden, d_rows, d_offset, loss, log_partition, 1,
+            *adam, i, rows, d_rows, moment, *adam, i, bias, d_bias, bias_moment,
+            hidden, ids, shift, no_weight, starts, labels, ones, ones, scratch,
+            d_hidden, loss, log_partition, 1,
         )  # fmt: skip
         return d_rows
 
