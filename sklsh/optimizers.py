@@ -172,8 +172,11 @@ class Optimizer(ABC):
         """What kernels that update take first: rule, its numbers, seed, weights, both slots."""
         _check_state(parameter, self)
         hyper = np.array(self._numbers(self._rate, parameter.width), dtype=np.float32)
-        seed = (int(parameter.seed) << 32) + self.t  # of random rounding, new in each step
-        return self.rule, hyper, seed, parameter.weights, *parameter.slots
+        return self.rule, hyper, self.seed_of(parameter), parameter.weights, *parameter.slots
+
+    def seed_of(self, parameter):
+        """Of what is drawn for the parameter in this step."""
+        return (int(parameter.seed) << 32) + self.t
 
     @abstractmethod
     def _numbers(self, learning_rate, width):
