@@ -34,10 +34,12 @@ PARTS = {
     "embed, sort columns": (
         ["sklsh._kernels._rows.embed_and_transpose"], ["batch", "embed"]
     ),
-    "rehash": (["sklsh._output_tables.OutputTables.rehash"], []),
+    "rehash": (
+        ["sklsh._output_tables.OutputTables.rehash", "sklsh._kernels._coded_rows.code_rows"], []
+    ),
     "hash the batch": (["sklsh._kernels._simhash.simhash"], []),
     "rank hits": (
-        ["sklsh._kernels._candidates.pool_hits", "sklsh._kernels._tables.rank_pools"], []
+        ["sklsh._kernels._candidates.pool_hits", "sklsh._kernels._coded_rows.rank_pools"], []
     ),
     "rest of the draw": (
         ["sklsh.negatives.Uniform.draw", "sklsh.negatives.LSH.draw"], []

@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
+from sklsh._coded_rows import CodedRows
 from sklsh._hashing import check_n_bits, resolved_n_bits
 from sklsh._kernels import _int8, _simd
 from sklsh._output import shared_step_bytes
@@ -104,10 +105,11 @@ def table_settings(settings, width):
     }
 
 
-def sampler_bytes(settings, n_classes):
-    """Bytes of the hash tables that training will use."""
+def sampler_bytes(settings, n_classes, width):
+    """Bytes of the hash tables that training will use, and of what ranks their classes."""
     kind = sampler_class(settings, n_classes)
-    return table_bytes(settings, n_classes) if kind in (LSH, RowLSH) else 0
+    n_bytes = table_bytes(settings, n_classes) if kind in (LSH, RowLSH) else 0
+    return n_bytes + (CodedRows.bytes_needed(n_classes, width) if kind is LSH else 0)
 
 
 def step_bytes(settings, n_classes, width, n_batch, n_threads):

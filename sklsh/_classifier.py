@@ -274,7 +274,7 @@ class NetworkClassifier(
     def _require_memory(self, n_features, sizes, n_rows, n_classes, partial):
         optimizer = self._make_optimizer()
         n_bytes = bytes_needed(n_features, sizes, n_classes, optimizer, self.dtype)
-        n_bytes += sampler_bytes(self, n_classes)
+        n_bytes += sampler_bytes(self, n_classes, sizes[-1])
         n_batch = rows_per_step(self.batch_size, n_rows)
         n_bytes += step_bytes(self, n_classes, sizes[-1], n_batch, self._n_threads)
         if self.early_stopping and not partial:  # also the best weights so far

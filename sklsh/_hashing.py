@@ -60,7 +60,9 @@ class SimHasher:
         """Codes of (some rows of) `vectors`: (n, n_tables) int32, -1 for zero vectors."""
         rows = all_rows(vectors) if rows is None else rows
         codes = np.empty((len(rows), self.n_tables), dtype=np.int32)
-        _simhash.simhash(vectors, self.width, rows, self.signs, self.n_bits, codes, n_threads)
+        lanes = 16  # vectors that the kernel rotates side by side
+        buffer = aligned_zeros((n_threads, 3, lanes * self.signs.shape[2]))
+        _simhash.simhash(vectors, self.width, rows, self.signs, self.n_bits, buffer, codes)
         return codes
 
 

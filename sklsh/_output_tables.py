@@ -9,6 +9,8 @@ from sklsh._kernels import _candidates
 from sklsh._memory import require_bytes, writable
 from sklsh._tables import HashTables
 
+NO_IDS = np.zeros(0, dtype=np.int32)
+
 
 class OutputTables:
     """Hash tables over the classes, and the schedule on which changed rows are hashed again.
@@ -61,6 +63,7 @@ class OutputTables:
     def forget(self):
         """Drop the tables; the next batch hashes all rows."""
         self.tables = None
+        self._pool = self._seen = None
         self._changed = np.ones(self.n_classes, dtype=bool)
         self._batches_left = 0
 
@@ -72,18 +75,21 @@ class OutputTables:
         """Codes of activations, (n, n_tables) int32."""
         return self.hasher.codes(hidden, n_threads=n_threads)
 
-    def pool_hits(self, hidden, position, ids, n, *, salt, n_threads):
-        """Add the classes in the buckets of the rows of `hidden` to the set ids[:n].
+    def pool_hits(self, hidden, left_out, *, salt, n_threads):
+        """Classes in the buckets of the rows of `hidden`, without those in `left_out`.
 
-        Each is there once, for the row that finds it first: row i has the ids from
-        starts[i] to starts[i + 1]. Returns starts.
+        Each is there once, for the row that finds it first. Returns (starts, pool): row i has
+        the ids pool[starts[i]:starts[i + 1]].
         """
+        if self._pool is None:
+            self._pool = np.empty(self.n_classes + 1, dtype=np.int32)
+            self._seen = np.zeros(-(-self.n_classes // 8), dtype=np.uint8)
         starts = np.empty(len(hidden) + 1, dtype=np.intp)
         _candidates.pool_hits(
             self.codes(hidden, n_threads), self.tables.starts, self.tables.ids, self.bucket_cap,
-            salt, position, ids, n, starts,
+            salt, left_out, self._seen, self._pool, starts,
         )  # fmt: skip
-        return starts
+        return starts, self._pool
 
     def note_step(self, ids):
         """Take note that a step has changed the rows `ids`."""
@@ -91,15 +97,16 @@ class OutputTables:
         self._batches_left -= 1
 
     def rehash_when_due(self, output, n_threads):
-        """Hash the changed rows again if the period is over."""
+        """Hash the changed rows again if the period is over; returns their ids."""
         if self._batches_left > 0:
-            return
-        self.rehash(output, n_threads)
+            return NO_IDS
+        rehashed = self.rehash(output, n_threads)
         self._batches_left = round(self.period)
         self.period = min(self.period * self.rehash_growth, sys.maxsize)
+        return rehashed
 
     def rehash(self, output, n_threads):
-        """Hash the changed rows again."""
+        """Hash the changed rows again; returns their ids."""
         if self.tables is None:
             size = (self.n_classes, self.hasher.n_bits, self.hasher.n_tables)
             require_bytes(
@@ -112,6 +119,10 @@ class OutputTables:
         codes = self.hasher.codes(output.weights, rows, n_threads)
         self.tables.rebuild(codes, rows, n_threads)
         self._changed[:] = False
+        return rows
+
+    def __getstate__(self):
+        return vars(self) | {"_pool": None, "_seen": None}
 
     @property
     def mean_load(self):

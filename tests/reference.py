@@ -217,18 +217,31 @@ def pool_hits(codes, item_codes, held, bucket_cap, salt):
     return pools
 
 
-def rank_pool(pool, query, vectors, offset, k):
-    """(ids, scores): of the ids of a pool at most k, best first, ties to the smaller id."""
-    pool = np.sort(np.array(pool, int))
-    scores = vectors[pool].astype(float) @ query + offset[pool]
-    best = np.argsort(-scores, kind="stable")[:k]
-    return pool[best], scores[best]
-
-
 def rank_hits(query_codes, item_codes, query, vectors, offset, k):
     """(ids, scores) of one query: at most k, best first, ties to the smaller id."""
-    found = union_of_buckets(query_codes, item_codes)
-    return rank_pool(found, query, vectors, offset, k)
+    found = np.sort(np.array(union_of_buckets(query_codes, item_codes), int))
+    scores = vectors[found].astype(float) @ query + offset[found]
+    best = np.argsort(-scores, kind="stable")[:k]
+    return found[best], scores[best]
+
+
+# ---- _coded_rows ----
+
+
+def code_rows(weights):
+    """(codes, scale): rows as whole numbers from -7 to 7, and what leads back."""
+    scale = abs(weights).max(axis=1) / np.float32(7)
+    factor = np.divide(1, scale, where=scale > 0, out=np.zeros_like(scale))
+    return np.floor(weights * factor[:, None] + np.float32(0.5)).astype(int), scale
+
+
+def rank_pool(pool, query, weights, bias, k):
+    """Of the ids of a pool at most k, best first by coded rows, ties as the pool has them."""
+    codes, scale = code_rows(weights)
+    largest = abs(query).max()
+    coded_query = np.floor(query * (126.99 / largest if largest else 0) + 0.5)
+    scores = codes[pool] @ coded_query * (largest / 126.99) * scale[pool] + bias[pool]
+    return pool[np.argsort(-scores, kind="stable")[:k]]
 
 
 # ---- _topk ----

@@ -1,5 +1,6 @@
 """Tests of the samplers that choose which classes a step looks at."""
 
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -231,3 +232,35 @@ def test_period_grows_with_each_rehash(growth, expected, monkeypatch):
         sampler.draw(random_hidden(1), batch(LABELS), output)
         sampler.refresh(output, LABELS)
     assert_array_equal(np.diff(rehashed), expected)
+
+
+def test_ranking_goes_by_rows_as_they_were_when_last_hashed():
+    sampler, output, hidden = make("lsh", n_active=2000), random_output(), random_hidden(1)
+    output.weights[50] = 10 * hidden[0]
+    for step in range(10):
+        drawn = sampler.draw(hidden, batch(LABELS), output)
+        assert drawn.ids[4] == 50, f"step {step}"
+        output.bias[50] = -1000
+        sampler.refresh(output, np.array([50], dtype=np.int32))
+    drawn = sampler.draw(hidden, batch(LABELS), output)
+    assert 50 in drawn.ids[5 : drawn.n_exact]
+
+
+def test_codes_of_rows_count_as_tables_and_are_forgotten_with_them():
+    sampler, output, hidden = make("lsh"), random_output(), random_hidden()
+    assert sampler.table_bytes == 0
+    sampler.draw(hidden, batch(LABELS), output)
+    assert sampler.table_bytes == sampler.tables.nbytes + N_CLASSES * (64 + 8)
+    fresh = sampler.without_tables()
+    assert fresh.table_bytes == 0
+    fresh.draw(hidden, batch(LABELS), output)
+    assert fresh.table_bytes == sampler.table_bytes
+
+
+def test_a_pickled_sampler_draws_as_the_one_it_was_made_from():
+    sampler, output, hidden = make("lsh"), random_output(), random_hidden()
+    sampler.refresh(output, sampler.draw(hidden, batch(LABELS), output).ids)
+    output.weights[:] = output.weights[::-1].copy()  # its tables and codes are of older rows
+    again = pickle.loads(pickle.dumps(sampler))
+    one, other = (s.draw(hidden, batch(LABELS), output) for s in (sampler, again))
+    assert_array_equal(one.ids, other.ids)

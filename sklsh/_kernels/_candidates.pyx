@@ -43,18 +43,20 @@ def pool_hits(
     const int[:, ::1] bucket_ids,  # IN (n_tables, n_classes)
     Py_ssize_t bucket_cap,       # ids looked at in each bucket
     unsigned long long salt,     # says which, where a bucket holds more
-    int[::1] position,           # SCRATCH (n_classes,)
-    int[::1] ids,                # IN/OUT (n_classes,)
-    Py_ssize_t n,
+    const int[::1] left_out,     # IN (n,): ids that are no hits
+    unsigned char[::1] seen,     # SCRATCH (>= n_classes / 8,), zeros before and after
+    int[::1] pool,               # OUT (n_classes + 1,)
     Py_ssize_t[::1] pool_starts,  # OUT (n_asking + 1,)
 ):
-    """Add what the buckets of the rows hold, each id for the row that finds it first.
+    """Collect what the buckets of the rows hold, each id for the row that finds it first.
 
-    The hits of row i are ids[pool_starts[i]:pool_starts[i + 1]]. The set can be cut back to
-    its first n ids afterwards. O(n_asking n_tables bucket_cap).
+    The hits of row i are pool[pool_starts[i]:pool_starts[i + 1]].
+    O(n_asking n_tables bucket_cap).
     """
-    cdef Py_ssize_t i, t, at, first, load, n_asking = codes.shape[0]
+    cdef Py_ssize_t i, t, at, first, load, n = 0, n_asking = codes.shape[0]
     with nogil:
+        for i in range(left_out.shape[0]):
+            mark(left_out[i], &seen[0])
         for i in range(n_asking):
             pool_starts[i] = n
             if i + 1 < n_asking:
@@ -66,9 +68,23 @@ def pool_hits(
                 load = starts[t, codes[i, t] + 1] - first
                 at = first_read(codes[i, t], t, load, bucket_cap, salt)
                 for _ in range(min(load, bucket_cap)):
-                    n += add(bucket_ids[t, first + at], &position[0], &ids[0], n)
+                    pool[n] = bucket_ids[t, first + at]  # stays if it is new: no branch to miss
+                    n += mark(pool[n], &seen[0])
                     at = at + 1 if at + 1 < load else 0
         pool_starts[n_asking] = n
+        for i in range(n):
+            seen[pool[i] >> 3] = 0
+        for i in range(left_out.shape[0]):
+            seen[left_out[i] >> 3] = 0
+
+
+cdef inline int mark(int id, unsigned char* seen) noexcept nogil:
+    """Set the bit of an id; 1 if it was not set before."""
+    cdef:
+        int bit = 1 << (id & 7)
+        int before = seen[id >> 3]
+    seen[id >> 3] = <unsigned char> (before | bit)
+    return (before & bit) == 0
 
 
 def take_ranked(

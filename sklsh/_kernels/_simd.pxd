@@ -35,6 +35,9 @@ cdef extern from "row_ops_table.h" nogil:
         float (*logistic)(
             float* z, const float* offset, const float* weight, float factor, ptrdiff_t n
         ) noexcept nogil
+        void (*interleave16)(
+            const float* const* row, ptrdiff_t width, float* out
+        ) noexcept nogil
         void (*rotate16)(float* x, const float* sign, ptrdiff_t width) noexcept nogil
         void (*sign_bits16)(const float* x, int* code, int bit) noexcept nogil
         void (*winners16)(
@@ -64,6 +67,13 @@ cdef extern from "row_ops_table.h" nogil:
             const float* row_scale, const int* row_sum, const float* column_scale,
             float* c, ptrdiff_t c_row, int accumulate
         ) noexcept nogil
+        void (*round_int4)(
+            const float* x, float factor, unsigned char* code, ptrdiff_t n_bytes
+        ) noexcept nogil
+        int (*dot_int4)(
+            const signed char* x, const unsigned char* code, ptrdiff_t n_bytes
+        ) noexcept nogil
+        void (*places)(const float* x, int* place, ptrdiff_t n) noexcept nogil
 
     void prefetch_bytes(const void* row, ptrdiff_t n_bytes) noexcept nogil
 

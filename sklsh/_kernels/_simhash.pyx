@@ -6,12 +6,11 @@ one bit of code. A rotation costs O(padded log padded) where as many dense proje
 cost O(padded^2).
 """
 
-from cython.parallel import parallel, prange
-from libc.stdlib cimport free, malloc
+from cython.parallel import parallel, prange, threadid
 from libc.string cimport memset
 
 from sklsh._kernels._simd cimport ops
-from sklsh._kernels._stored cimport spread, stored
+from sklsh._kernels._stored cimport as_floats, prefetch_row, stored
 
 cdef enum:
     LANES = 16         # vectors rotated side by side, one a lane: no shuffles needed
@@ -23,8 +22,8 @@ def simhash(
     const int[::1] rows,         # IN (n,): which vectors to hash
     const float[:, :, ::1] signs,  # IN (n_rotations, 2, padded), random
     int n_bits,
+    float[:, :, ::1] buffer,     # SCRATCH (n_threads, 3, 16 padded), zeros, on a cache line
     int[:, ::1] codes,           # OUT (n, n_tables)
-    int n_threads,
 ):
     """Code of each vector in each table: n_bits signs of its random projections.
 
@@ -38,16 +37,16 @@ def simhash(
         Py_ssize_t chunk, lane, r, n_lanes
         float* original = NULL
         float* rotated = NULL
+        float* wide = NULL
     if n == 0:
         return
-    with nogil, parallel(num_threads=n_threads):
-        original = <float*> malloc(padded * LANES * sizeof(float))
-        rotated = <float*> malloc(padded * LANES * sizeof(float))
+    with nogil, parallel(num_threads=<int> buffer.shape[0]):
+        original = &buffer[threadid(), 0, 0]
+        rotated = &buffer[threadid(), 1, 0]
+        wide = &buffer[threadid(), 2, 0]
         for chunk in prange(n_chunks, schedule="dynamic"):
             n_lanes = min(n - chunk * LANES, LANES)
-            memset(original, 0, padded * LANES * sizeof(float))
-            for lane in range(n_lanes):
-                spread(&vectors[rows[chunk * LANES + lane], 0], width, LANES, original + lane)
+            interleave(vectors, width, rows, chunk * LANES, padded, wide, original)
             for r in range(n_rotations):
                 rotate(original, rotated, &signs[r, 0, 0], padded)
                 collect(rotated, r * padded, padded, n_bits, &codes[chunk * LANES, 0],
@@ -55,8 +54,22 @@ def simhash(
             for lane in range(n_lanes):
                 if is_zero(original + lane, width):
                     memset(&codes[chunk * LANES + lane, 0], 255, codes.shape[1] * sizeof(int))
-        free(original)
-        free(rotated)
+
+
+cdef inline void interleave(
+    const stored[:, ::1] vectors, Py_ssize_t width, const int[::1] rows, Py_ssize_t first,
+    Py_ssize_t padded, float* wide, float* out,
+) noexcept nogil:
+    """Put the next LANES vectors side by side; the last one stands in for those that lack."""
+    cdef:
+        Py_ssize_t n = rows.shape[0], lane
+        (const float*)[LANES] row
+    for lane in range(LANES):
+        row[lane] = as_floats(&vectors[rows[min(first + lane, n - 1)], 0], wide + lane * padded,
+                              width)
+        if first + lane + LANES < n:
+            prefetch_row(&vectors[rows[first + lane + LANES], 0], width)
+    ops.interleave16(row, width, out)
 
 
 cdef inline bint is_zero(const float* lane, Py_ssize_t width) noexcept nogil:

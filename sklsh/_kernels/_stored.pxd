@@ -57,6 +57,15 @@ cdef inline void read_row(const stored* row, float* out, Py_ssize_t n) noexcept 
         ops.widen(row, out, n)
 
 
+cdef inline const float* as_floats(const stored* row, float* buffer, Py_ssize_t n) noexcept nogil:
+    """The row in floats: itself, or a copy in the buffer."""
+    if stored is float:
+        return row
+    else:
+        ops.widen(row, buffer, n)
+        return buffer
+
+
 cdef inline void spread(
     const stored* row, Py_ssize_t n, Py_ssize_t stride, float* lane
 ) noexcept nogil:

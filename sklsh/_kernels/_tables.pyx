@@ -147,33 +147,6 @@ def rank_hits(
         free(candidates)
 
 
-def rank_pools(
-    const Py_ssize_t[::1] pool_starts,  # IN (n + 1,)
-    const int[::1] pool,         # IN (>= pool_starts[n],): ids, distinct within a query
-    const float[:, ::1] queries,  # IN (n, width)
-    const stored[:, ::1] vectors,  # IN (n_ids, width)
-    const float[::1] offset,     # IN (n_ids,)
-    int[:, ::1] best,            # OUT (n, k)
-    float[:, ::1] scores,        # OUT (n, k)
-    Py_ssize_t[::1] found,       # OUT (n,): how many of the k places are filled
-    int n_threads,
-):
-    """Of each query's pool the k ids of largest query . vector + offset, best first.
-
-    Query i has pool[pool_starts[i]:pool_starts[i + 1]]. O(width + k) an id of a pool.
-    """
-    cdef:
-        Py_ssize_t n = queries.shape[0], width = queries.shape[1], k = best.shape[1]
-        Py_ssize_t i
-    if pool_starts[n] > pool.shape[0]:
-        raise ValueError("pools end behind their array.")
-    for i in prange(n, num_threads=n_threads, schedule="dynamic", chunksize=16, nogil=True):
-        found[i] = 0
-        if pool_starts[i + 1] > pool_starts[i]:
-            found[i] = rank(&pool[pool_starts[i]], pool_starts[i + 1] - pool_starts[i],
-                            &queries[i, 0], width, vectors, offset, &best[i, 0], &scores[i, 0], k)
-
-
 cdef Py_ssize_t largest(const Py_ssize_t[::1] counts) noexcept nogil:
     cdef Py_ssize_t i, most = 0
     for i in range(counts.shape[0]):

@@ -9,16 +9,18 @@
 #include "row_ops.h"
 #include "product.h"
 #include "int8.h"
+#include "int4.h"
 
 static const row_ops SIMD(ops) = {
     LEVEL,
     SIMD(dot), SIMD(sum_rows), SIMD(dot_bf16), SIMD(sum_rows_bf16), SIMD(widen), SIMD(narrow),
     {SIMD(sgd), SIMD(momentum), SIMD(adam), SIMD(rmsprop), SIMD(row_adam), SIMD(row_rmsprop)},
     SIMD(add_max), SIMD(softmax), SIMD(logistic),
-    SIMD(rotate16), SIMD(sign_bits16), SIMD(winners16),
+    SIMD(interleave16), SIMD(rotate16), SIMD(sign_bits16), SIMD(winners16),
     SIMD(product),
     SIMD(add), SIMD(largest), SIMD(largest_each), SIMD(round_int8), SIMD(weave),
-    SIMD(product_int8)};
+    SIMD(product_int8),
+    SIMD(round_int4), SIMD(dot_int4), SIMD(places)};
 
 #undef SIMD
 #undef LEVEL

@@ -279,24 +279,73 @@ static float SIMD(logistic)(float *restrict z, const float *restrict offset,
 
 /* ---- fast Walsh-Hadamard rotation of sixteen vectors side by side ---- */
 
+typedef float SIMD(four) __attribute__((vector_size(16), aligned(4), may_alias));
+#if defined(__clang__) || __GNUC__ >= 12
+#define PICK(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+typedef int32_t SIMD(choice) __attribute__((vector_size(16)));
+#define PICK(a, b, i, j, k, l) __builtin_shuffle(a, b, (SIMD(choice)){i, j, k, l})
+#endif
+
+/* out[i, lane] = row[lane][i]; out : (width, 16) */
+static void SIMD(interleave16)(const float *const *row, ptrdiff_t width, float *restrict out)
+{
+    for (ptrdiff_t lane = 0; lane < 16; lane += 4) {
+        ptrdiff_t i = 0;
+        for (; i + 4 <= width; i += 4) {
+            const SIMD(four) a = *(const SIMD(four) *)(row[lane] + i);
+            const SIMD(four) b = *(const SIMD(four) *)(row[lane + 1] + i);
+            const SIMD(four) c = *(const SIMD(four) *)(row[lane + 2] + i);
+            const SIMD(four) d = *(const SIMD(four) *)(row[lane + 3] + i);
+            const SIMD(four) ab = PICK(a, b, 0, 4, 1, 5), ab2 = PICK(a, b, 2, 6, 3, 7);
+            const SIMD(four) cd = PICK(c, d, 0, 4, 1, 5), cd2 = PICK(c, d, 2, 6, 3, 7);
+            float *to = out + 16 * i + lane;
+            *(SIMD(four) *)to = PICK(ab, cd, 0, 1, 4, 5);
+            *(SIMD(four) *)(to + 16) = PICK(ab, cd, 2, 3, 6, 7);
+            *(SIMD(four) *)(to + 32) = PICK(ab2, cd2, 0, 1, 4, 5);
+            *(SIMD(four) *)(to + 48) = PICK(ab2, cd2, 2, 3, 6, 7);
+        }
+        for (; i < width; i++)
+            for (ptrdiff_t j = lane; j < lane + 4; j++)
+                out[16 * i + j] = row[j][i];
+    }
+}
+#undef PICK
+
 /* x : (width, 16), width a power of two; x <- H (sign * x), H unnormalised */
 static void SIMD(rotate16)(float *restrict x, const float *restrict sign, ptrdiff_t width)
 {
+    ptrdiff_t half = 1;
     for (ptrdiff_t i = 0; i < width; i++) {
 #pragma omp simd
         for (ptrdiff_t lane = 0; lane < 16; lane++)
             x[16 * i + lane] *= sign[i];
     }
-    for (ptrdiff_t half = 1; half < width; half *= 2) {
-        for (ptrdiff_t block = 0; block < width; block += 2 * half) {
-            float *restrict low = x + 16 * block;
-            float *restrict high = low + 16 * half;
+    /* Two stages at a time, which halves the loads and stores: */
+    for (; 4 * half <= width; half *= 4) {
+        for (ptrdiff_t block = 0; block < width; block += 4 * half) {
+            float *restrict x0 = x + 16 * block;
+            float *restrict x1 = x0 + 16 * half;
+            float *restrict x2 = x1 + 16 * half;
+            float *restrict x3 = x2 + 16 * half;
 #pragma omp simd
             for (ptrdiff_t i = 0; i < 16 * half; i++) {
-                const float a = low[i], b = high[i];
-                low[i] = a + b;
-                high[i] = a - b;
+                const float a = x0[i] + x1[i], b = x0[i] - x1[i];
+                const float c = x2[i] + x3[i], d = x2[i] - x3[i];
+                x0[i] = a + c;
+                x1[i] = b + d;
+                x2[i] = a - c;
+                x3[i] = b - d;
             }
+        }
+    }
+    if (half < width) { /* an odd number of them */
+        float *restrict high = x + 16 * half;
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < 16 * half; i++) {
+            const float a = x[i], b = high[i];
+            x[i] = a + b;
+            high[i] = a - b;
         }
     }
 }

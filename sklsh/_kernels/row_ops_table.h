@@ -26,6 +26,7 @@ typedef struct {
     float (*softmax)(float *z, const float *offset, float factor, ptrdiff_t n);
     float (*logistic)(float *z, const float *offset, const float *weight, float factor,
                       ptrdiff_t n);
+    void (*interleave16)(const float *const *row, ptrdiff_t width, float *out);
     void (*rotate16)(float *x, const float *sign, ptrdiff_t width);
     void (*sign_bits16)(const float *x, int32_t *code, int bit);
     void (*winners16)(const float *x, const int32_t *rows, ptrdiff_t n, int32_t *slot);
@@ -44,6 +45,9 @@ typedef struct {
                          ptrdiff_t b_group, const float *row_scale, const int32_t *row_sum,
                          const float *column_scale, float *c, ptrdiff_t c_row,
                          int accumulate);
+    void (*round_int4)(const float *x, float factor, uint8_t *code, ptrdiff_t n_bytes);
+    int32_t (*dot_int4)(const int8_t *x, const uint8_t *code, ptrdiff_t n_bytes);
+    void (*places)(const float *x, int32_t *place, ptrdiff_t n);
 } row_ops;
 
 /* Ask for the bytes at `row` ahead of their use, to be held in L2: L1 can wait for too few

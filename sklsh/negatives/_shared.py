@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sklsh._kernels import _candidates, _tables
+from sklsh._coded_rows import CodedRows
+from sklsh._kernels import _candidates
 from sklsh._output_tables import OutputTables
 from sklsh.negatives._protocol import Candidates, Inclusion, Sampler, WithTables
 
@@ -123,7 +124,7 @@ class LSH(WithTables, Uniform):
     """Labels, classes retrieved by hashing and re-ranked by their logit, a uniform tail.
 
     The rows of the output layer are hashed into tables. Every other row of the batch looks up
-    its buckets and ranks by the exact logit what no row has found before it. These rows take
+    its buckets and ranks by their logits what no row has found before it. These rows take
     turns, best first, until the retrieved share is full; the uniform tail fills what is left.
 
     Parameters
@@ -143,10 +144,14 @@ class LSH(WithTables, Uniform):
     tables : OutputTables
         The tables, over the rows of the output layer that are not zero.
 
+    rows : CodedRows
+        The same rows in 4 bits a weight, by which logits are estimated: as they were when they
+        were last hashed, with their biases.
+
     Notes
     -----
     The design is SLIDE's (arXiv:1903.03129), with three changes: the batch shares one
-    set, hits are re-ranked by their exact logit, and a uniform tail is mixed in. Rows of a
+    set, hits are re-ranked by their logits, and a uniform tail is mixed in. Rows of a
     batch find much the same classes: so half of the rows ask, and a class is scored once.
     """
 
@@ -154,35 +159,46 @@ class LSH(WithTables, Uniform):
         super().__init__(n_classes, correction, n_active=n_active, seed=seed)
         self.tail = tail
         self.tables = OutputTables(n_classes, seed=seed, **tables)
+        self.rows = CodedRows(n_classes, tables["width"])
 
     def draw(self, hidden, Y, output):
         """Labels, retrieved classes by rank, then the uniform tail."""
         positions, n_labels = self._begin(Y.indices)
-        self.tables.rehash_when_due(output, self.n_threads)
+        rehashed = self.tables.rehash_when_due(output, self.n_threads)
+        if len(rehashed):
+            self.rows.refresh(output, rehashed, self.n_threads)
         wanted = n_labels + self.n_active
         n_head = n_labels + round((1 - self.tail) * self.n_active)
         asking = np.ascontiguousarray(hidden[::ROWS_PER_QUERY])
-        best, found = self._ranked_hits(asking, output, n_labels)
+        best, found = self._ranked_hits(asking, n_labels)
         n_exact = _candidates.take_ranked(
             best, found, self._position, self._ids, n_labels, min(n_head, self.n_classes)
         )
         return self._with_tail(positions, n_exact, wanted)
 
-    def _ranked_hits(self, asking, output, n_labels):
+    def _ranked_hits(self, asking, n_labels):
         """Classes that are no labels in the buckets of each row, best first, and how many."""
-        starts = self.tables.pool_hits(
-            asking, self._position, self._ids, n_labels,
-            salt=self._n_draws, n_threads=self.n_threads,
-        )  # fmt: skip
-        size = len(asking), self._depth(len(asking))
-        best, logits = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.float32)
-        found = np.empty(len(asking), dtype=np.intp)
-        _tables.rank_pools(
-            starts, self._ids, asking, output.weights, output.bias,
-            best, logits, found, self.n_threads,
-        )  # fmt: skip
-        return best, found
+        starts, pool = self.tables.pool_hits(
+            asking, self._ids[:n_labels], salt=self._n_draws, n_threads=self.n_threads
+        )
+        return self.rows.rank(starts, pool, asking, self._depth(len(asking)), self.n_threads)
 
     def _depth(self, n_asking):
         """Places in each row's ranking: several times its turn, as rows find the same."""
         return int(np.clip(2 * self.n_active // max(n_asking, 1), 16, 64))
+
+    def prepare(self, n_threads):
+        """Set up what is needed to draw and is no part of the model."""
+        super().prepare(n_threads)
+        self.rows.make_writable()
+
+    def without_tables(self):
+        """Copy that has to make its hash tables again from the output layer."""
+        fresh = super().without_tables()
+        fresh.rows.forget()
+        return fresh
+
+    @property
+    def table_bytes(self):
+        """Bytes of the hash tables, and of the codes that rank what they hold."""
+        return self.tables.nbytes + self.rows.nbytes

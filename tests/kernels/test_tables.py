@@ -9,8 +9,6 @@ import reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sklsh._kernels import _tables
-from sklsh._storage import to_bfloat16
 from sklsh._tables import HashTables
 
 N_BITS, N_TABLES = 3, 4
@@ -138,33 +136,6 @@ def test_ranking_of_few(n_items, n_queries, simd_level, n_threads):
 )
 def test_ranking_equals_a_sorted_scan_at_any_size(n_threads, **sizes):
     check_ranking(width=5, n_threads=n_threads, **sizes)
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("k", [0, 1, 12])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_pools_are_ranked_as_a_sorted_scan_does(width, k, dtype, simd_level, n_threads):
-    sizes = [0, 3, 60, 0, 1, 33]
-    starts = np.cumsum([5, *sizes])  # what stands before the first pool is not looked at
-    pool = np.random.default_rng(0).permutation(150).astype(np.int32)
-    queries, vectors, offset = integers(6, width), integers(150, width), integers(150, seed=1)
-    best, scores = np.empty((6, k), np.int32), np.empty((6, k), np.float32)
-    found = np.empty(6, np.intp)
-    stored = vectors if dtype == "float32" else to_bfloat16(vectors)
-    _tables.rank_pools(starts, pool, queries, stored, offset, best, scores, found, n_threads)
-    for i, n in enumerate(found):
-        wanted = reference.rank_pool(
-            pool[starts[i] : starts[i + 1]], queries[i], vectors, offset, k
-        )
-        assert best[i, :n].tolist() == wanted[0].tolist()
-        assert scores[i, :n].tolist() == wanted[1].tolist()
-
-
-def test_pools_behind_their_array_are_refused():
-    ids, floats = np.zeros((1, 1), np.int32), np.zeros((1, 1), np.float32)
-    found, starts = np.zeros(1, np.intp), np.array([0, 2])
-    with pytest.raises(ValueError, match="behind"):
-        _tables.rank_pools(starts, ids[0], floats, floats, floats[0], ids, floats, found, 1)
 
 
 def test_query_without_code_or_with_empty_buckets_finds_nothing(n_threads):
