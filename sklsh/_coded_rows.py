@@ -74,7 +74,7 @@ class CodedRows:
 
     def _buffer(self, n_threads, dtype):
         """A row for each thread, as wide as the codes and zero where the weights end."""
-        return aligned_zeros((n_threads, 2 * self._codes.shape[1]), dtype)
+        return np.zeros((n_threads, 2 * self._codes.shape[1]), dtype)
 
 
 def _row_bytes(width):

@@ -61,7 +61,7 @@ class SimHasher:
         rows = all_rows(vectors) if rows is None else rows
         codes = np.empty((len(rows), self.n_tables), dtype=np.int32)
         lanes = 16  # vectors that the kernel rotates side by side
-        buffer = aligned_zeros((n_threads, 3, lanes * self.signs.shape[2]))
+        buffer = np.empty((n_threads, 3 * lanes * self.signs.shape[2] + lanes), dtype=np.float32)
         _simhash.simhash(vectors, self.width, rows, self.signs, self.n_bits, buffer, codes)
         return codes
 

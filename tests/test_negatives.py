@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklsh._output import OutputLayer
 from sklsh.negatives import LSH, Full, InBatch, Uniform
+from sklsh.negatives._shared import asking_rows
 
 N_CLASSES, WIDTH = 4000, 32
 LABELS = np.array([7, 3, 3999, 7, 0, 3], dtype=np.int32)
@@ -264,3 +265,19 @@ def test_a_pickled_sampler_draws_as_the_one_it_was_made_from():
     again = pickle.loads(pickle.dumps(sampler))
     one, other = (s.draw(hidden, batch(LABELS), output) for s in (sampler, again))
     assert_array_equal(one.ids, other.ids)
+
+
+@pytest.mark.parametrize(
+    ["n", "n_retrieved", "rows"],
+    [(6, 300, range(6)), (8, 32, [0, 2, 4, 6]), (5, 17, [0, 1, 3]), (7, 0, []), (0, 9, [])],
+)
+def test_rows_that_ask_are_spread_over_the_batch(n, n_retrieved, rows):
+    hidden = random_hidden(n)
+    assert_array_equal(asking_rows(hidden, n_retrieved), hidden[list(rows)])
+
+
+def test_without_a_retrieved_share_lsh_is_uniform():
+    lsh, uniform = make("lsh", tail=1.0), make("uniform")
+    output, hidden = random_output(), random_hidden()
+    drawn = [s.draw(hidden, batch(LABELS), output) for s in (lsh, uniform)]
+    assert_array_equal(drawn[0].ids, drawn[1].ids)

@@ -7,7 +7,7 @@ from sklsh._kernels import _candidates
 from sklsh._output_tables import OutputTables
 from sklsh.negatives._protocol import Candidates, Inclusion, Sampler, WithTables
 
-ROWS_PER_QUERY = 2  # of a batch: so many rows share one look-up in the hash tables
+PLACES_PER_QUERY = 8  # among the retrieved classes, for each row that asks the hash tables
 
 
 class InBatch(Sampler):
@@ -123,9 +123,10 @@ class Uniform(InBatch):
 class LSH(WithTables, Uniform):
     """Labels, classes retrieved by hashing and re-ranked by their logit, a uniform tail.
 
-    The rows of the output layer are hashed into tables. Every other row of the batch looks up
-    its buckets and ranks by their logits what no row has found before it. These rows take
-    turns, best first, until the retrieved share is full; the uniform tail fills what is left.
+    The rows of the output layer are hashed into tables. Rows of the batch, one for every
+    eight classes to retrieve, look up their buckets and rank by their logits what no row has
+    found before them. They take turns, best first, until the retrieved share is full; the
+    uniform tail fills what is left.
 
     Parameters
     ----------
@@ -152,7 +153,7 @@ class LSH(WithTables, Uniform):
     -----
     The design is SLIDE's (arXiv:1903.03129), with three changes: the batch shares one
     set, hits are re-ranked by their logits, and a uniform tail is mixed in. Rows of a
-    batch find much the same classes: so half of the rows ask, and a class is scored once.
+    batch find much the same classes: so some of them ask, and a class is scored once.
     """
 
     def __init__(self, n_classes, correction, *, n_active, seed, tail=0.25, **tables):
@@ -168,12 +169,12 @@ class LSH(WithTables, Uniform):
         if len(rehashed):
             self.rows.refresh(output, rehashed, self.n_threads)
         wanted = n_labels + self.n_active
-        n_head = n_labels + round((1 - self.tail) * self.n_active)
-        asking = np.ascontiguousarray(hidden[::ROWS_PER_QUERY])
-        best, found = self._ranked_hits(asking, n_labels)
+        n_retrieved = round((1 - self.tail) * self.n_active)
+        best, found = self._ranked_hits(asking_rows(hidden, n_retrieved), n_labels)
         n_exact = _candidates.take_ranked(
-            best, found, self._position, self._ids, n_labels, min(n_head, self.n_classes)
-        )
+            best, found, self._position, self._ids, n_labels,
+            min(n_labels + n_retrieved, self.n_classes),
+        )  # fmt: skip
         return self._with_tail(positions, n_exact, wanted)
 
     def _ranked_hits(self, asking, n_labels):
@@ -202,3 +203,9 @@ class LSH(WithTables, Uniform):
     def table_bytes(self):
         """Bytes of the hash tables, and of the codes that rank what they hold."""
         return self.tables.nbytes + self.rows.nbytes
+
+
+def asking_rows(hidden, n_retrieved):
+    """Rows of the batch, evenly spread, that find the classes to retrieve: as few as will do."""
+    n = min(len(hidden), -(-n_retrieved // PLACES_PER_QUERY))
+    return hidden[np.arange(n) * len(hidden) // max(n, 1)]

@@ -138,7 +138,7 @@ def test_simhash(width, simd_level, n_threads):
 
     def simhash(vectors):
         codes = np.full((60, 25), 99, np.int32)
-        buffer = np.zeros((n_threads, 3, 16 * 128), np.float32)
+        buffer = np.full((n_threads, 48 * 128 + 16), np.nan, np.float32)
         _simhash.simhash(vectors, width, some_rows(60, 50), signs, 10, buffer, codes)
         return [codes]
 

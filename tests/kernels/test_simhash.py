@@ -20,7 +20,7 @@ def make_signs(n_rotations, padded, seed=0):
 def simhash(vectors, width, signs, n_bits, n_tables, rows=None, n_threads=1):
     rows = np.arange(len(vectors), dtype=np.int32) if rows is None else rows
     codes = np.full((len(rows), n_tables), 99, dtype=np.int32)
-    buffer = np.zeros((n_threads, 3, 16 * signs.shape[2]), dtype=np.float32)
+    buffer = np.full((n_threads, 48 * signs.shape[2] + 16), np.nan, dtype=np.float32)
     _simhash.simhash(vectors, width, rows, signs, n_bits, buffer, codes)
     return codes
 
