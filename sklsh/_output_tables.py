@@ -93,7 +93,7 @@ class OutputTables:
 
     def note_step(self, ids):
         """Take note that a step has changed the rows `ids`."""
-        self._changed[ids] = True
+        _candidates.mark_ids(np.asarray(ids, dtype=np.int32), self._changed.view(np.uint8))
         self._batches_left -= 1
 
     def rehash_when_due(self, output, n_threads):

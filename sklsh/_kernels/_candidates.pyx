@@ -131,3 +131,13 @@ def take_uniform(
             n += add(<int> below(seed, counter, n_classes), &position[0], &ids[0], n)
             counter += 1
     return n
+
+
+def mark_ids(
+    const int[::1] ids,          # IN (n,)
+    unsigned char[::1] marks,    # OUT (n_classes,): 1 for each of them
+):
+    """Mark ids, whatever was marked before. O(n)."""
+    cdef Py_ssize_t i
+    for i in range(ids.shape[0]):
+        marks[ids[i]] = 1

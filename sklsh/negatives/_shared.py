@@ -7,7 +7,7 @@ from sklsh._kernels import _candidates
 from sklsh._output_tables import OutputTables
 from sklsh.negatives._protocol import Candidates, Inclusion, Sampler, WithTables
 
-PLACES_PER_QUERY = 8  # among the retrieved classes, for each row that asks the hash tables
+PLACES_PER_QUERY = 10  # among the retrieved classes, for each row that asks the hash tables
 
 
 class InBatch(Sampler):
@@ -124,7 +124,7 @@ class LSH(WithTables, Uniform):
     """Labels, classes retrieved by hashing and re-ranked by their logit, a uniform tail.
 
     The rows of the output layer are hashed into tables. Rows of the batch, one for every
-    eight classes to retrieve, look up their buckets and rank by their logits what no row has
+    ten classes to retrieve, look up their buckets and rank by their logits what no row has
     found before them. They take turns, best first, until the retrieved share is full; the
     uniform tail fills what is left.
 

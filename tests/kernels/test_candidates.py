@@ -174,3 +174,11 @@ def test_pairs_are_drawn_together_as_often_as_chance_has_it():
     expected = n_seeds * (3 * 2) / (10 * 9)
     counts = together[np.triu_indices(10, 1)]
     assert ((counts - expected) ** 2).sum() / expected < chi2.isf(1e-4, len(counts))
+
+
+def test_marks_are_added_to_what_is_marked():
+    marks = np.zeros(9, np.uint8)
+    for ids in ([3, 8, 3], [], [0]):
+        _candidates.mark_ids(np.array(ids, np.int32), marks)
+    assert np.flatnonzero(marks).tolist() == [0, 3, 8]
+    assert marks.max() == 1
