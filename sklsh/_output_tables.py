@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from sklsh._hashing import make_hasher, resolved_n_bits
 from sklsh._kernels import _candidates
@@ -10,6 +11,7 @@ from sklsh._memory import require_bytes, writable
 from sklsh._tables import HashTables
 
 NO_IDS = np.zeros(0, dtype=np.int32)
+ROWS_AT_ONCE = 1 << 16  # whose codes are held beside the tables
 
 
 class OutputTables:
@@ -63,7 +65,7 @@ class OutputTables:
     def forget(self):
         """Drop the tables; the next batch hashes all rows."""
         self.tables = None
-        self._pool = self._seen = None
+        self._seen = None
         self._changed = np.ones(self.n_classes, dtype=bool)
         self._batches_left = 0
 
@@ -81,15 +83,15 @@ class OutputTables:
         Each is there once, for the row that finds it first. Returns (starts, pool): row i has
         the ids pool[starts[i]:starts[i + 1]].
         """
-        if self._pool is None:
-            self._pool = np.empty(self.n_classes + 1, dtype=np.int32)
+        if self._seen is None:
             self._seen = np.zeros(-(-self.n_classes // 8), dtype=np.uint8)
-        starts = np.empty(len(hidden) + 1, dtype=np.intp)
+        most = min(self.n_classes, len(hidden) * self.hasher.n_tables * self.bucket_cap)
+        pool, starts = np.empty(most + 1, dtype=np.int32), np.empty(len(hidden) + 1, dtype=np.intp)
         _candidates.pool_hits(
             self.codes(hidden, n_threads), self.tables.starts, self.tables.ids, self.bucket_cap,
-            salt, left_out, self._seen, self._pool, starts,
+            salt, left_out, self._seen, pool, starts,
         )  # fmt: skip
-        return starts, self._pool
+        return starts, pool
 
     def note_step(self, ids):
         """Take note that a step has changed the rows `ids`."""
@@ -116,13 +118,15 @@ class OutputTables:
             )
             self.tables = HashTables(*size)
         rows = np.flatnonzero(self._changed).astype(np.int32)
-        codes = self.hasher.codes(output.weights, rows, n_threads)
-        self.tables.rebuild(codes, rows, n_threads)
+        for block in gen_batches(len(rows), ROWS_AT_ONCE) if len(rows) else ():
+            codes = self.hasher.codes(output.weights, rows[block], n_threads)
+            self.tables.codes[rows[block]] = codes
+        self.tables.build(n_threads)
         self._changed[:] = False
         return rows
 
     def __getstate__(self):
-        return vars(self) | {"_pool": None, "_seen": None}
+        return vars(self) | {"_seen": None}
 
     @property
     def mean_load(self):

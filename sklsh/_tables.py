@@ -17,7 +17,7 @@ class HashTables:
 
     def __init__(self, n_items, n_bits, n_tables):
         self.n_bits = n_bits
-        self.codes = np.full((n_items, n_tables), -1, dtype=np.int32)
+        self.codes = np.full((n_items, n_tables), -1, dtype=code_type(n_bits))
         self._allocate()
 
     def _allocate(self):
@@ -37,7 +37,8 @@ class HashTables:
     @staticmethod
     def bytes_needed(n_items, n_bits, n_tables):
         """Bytes that tables of this size take."""
-        return 4 * n_tables * (2 * n_items + (1 << n_bits) + 1)
+        code = code_type(n_bits).itemsize
+        return n_tables * ((4 + code) * n_items + 4 * ((1 << n_bits) + 1))
 
     def rebuild(self, codes, rows=None, n_threads=1):
         """Take over new codes, of all items or of some, and fill the tables again."""
@@ -45,6 +46,10 @@ class HashTables:
             self.codes[...] = codes
         else:
             self.codes[rows] = codes
+        self.build(n_threads)
+
+    def build(self, n_threads=1):
+        """Fill the tables again, after a change of the codes."""
         _tables.build_tables(self.codes, self.starts, self.ids, n_threads)
 
     def union(self, codes, n_threads=1):
@@ -91,3 +96,8 @@ class HashTables:
     def nbytes(self):
         """Bytes of the tables and of the stored codes."""
         return self.codes.nbytes + self.starts.nbytes + self.ids.nbytes
+
+
+def code_type(n_bits):
+    """The smallest integers that hold codes of n_bits bits, and -1."""
+    return np.dtype(np.int16 if n_bits < 16 else np.int32)

@@ -122,7 +122,7 @@ def test_memory_usage_adds_up(settings, per_weight, per_row):
     model = SLIDEClassifier((8, 5), **settings, n_bits=6, n_tables=3, max_iter=1)
     model.fit(X[:10], np.eye(10, 2100))
     weights = 4 * (6 * 16 + 16 * 16 + 16 + 16 + 2100 * 16 + 2100)  # widths padded to 16
-    tables = 4 * 3 * (2 * 2100 + 2**6 + 1)  # codes and ids, and where each bucket starts
+    tables = 3 * (2100 * (2 + 4) + 4 * (2**6 + 1))  # codes, ids, and where each bucket starts
     tables += 2100 * (64 + 8)  # rows in 4 bits in whole cache lines, scales and biases
     state = per_weight * weights + per_row * 4 * N_ROWS_OF_WEIGHTS
     expected = {"weights": weights, "optimizer": state, "tables": tables}

@@ -45,7 +45,7 @@ def pool_hits(
     unsigned long long salt,     # says which, where a bucket holds more
     const int[::1] left_out,     # IN (n,): ids that are no hits
     unsigned char[::1] seen,     # SCRATCH (>= n_classes / 8,), zeros before and after
-    int[::1] pool,               # OUT (n_classes + 1,)
+    int[::1] pool,               # OUT (one more than can be found,)
     Py_ssize_t[::1] pool_starts,  # OUT (n_asking + 1,)
 ):
     """Collect what the buckets of the rows hold, each id for the row that finds it first.

@@ -18,9 +18,13 @@ from sklsh._kernels._stored cimport dot, prefetch_row, stored
 cdef enum:
     READ_AHEAD = 16    # vectors in flight
 
+ctypedef fused code_type:
+    short
+    int
+
 
 def build_tables(
-    const int[:, ::1] codes,     # IN (n, n_tables), -1 or in [0, n_buckets)
+    const code_type[:, ::1] codes,  # IN (n, n_tables), -1 or in [0, n_buckets)
     int[:, ::1] starts,          # OUT (n_tables, n_buckets + 1)
     int[:, ::1] ids,             # OUT (n_tables, n)
     int n_threads,
@@ -39,7 +43,7 @@ def build_tables(
 
 
 cdef void build_table(
-    const int* codes, Py_ssize_t n, Py_ssize_t stride, Py_ssize_t n_buckets,
+    const code_type* codes, Py_ssize_t n, Py_ssize_t stride, Py_ssize_t n_buckets,
     int* starts, int* ids,
 ) noexcept nogil:
     cdef:
