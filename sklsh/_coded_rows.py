@@ -2,16 +2,18 @@
 
 import numpy as np
 
-from sklsh._kernels import _coded_rows
-from sklsh._memory import aligned_copy, aligned_zeros, padded, require_bytes
+from sklsh._kernels import _candidates, _coded_rows
+from sklsh._memory import aligned_copy, aligned_zeros, padded, require_bytes, writable
 
+PERIOD = 3  # batches that the codes may be old; older ones were worse on real data
 CODES_A_LINE = 128  # codes of 4 bits in a cache line, of which a row has whole ones
 
 
 class CodedRows:
-    """Rows of 4-bit integers, with a scale and a bias, as those of the output layer were once.
+    """The output layer in 4 bits a weight, as it was a few batches ago at most.
 
-    A logit estimated from them takes an eighth of the memory traffic of an exact one.
+    A row is integers with a scale, beside its bias. A logit estimated from them takes an
+    eighth of the memory traffic of an exact one.
 
     Parameters
     ----------
@@ -25,12 +27,15 @@ class CodedRows:
         self.forget()
 
     def forget(self):
-        """Drop the codes."""
+        """Drop the codes; the next batch makes all again."""
+        self._changed = np.ones(self.n_classes, dtype=bool)
+        self._batches_left = 0
         self._codes = None
         self._line = None  # scale of the codes and bias, of which logits are a straight line
 
     def make_writable(self):
         """Copy what came from a read-only memory map."""
+        self._changed = writable(self._changed)
         if self._codes is not None and not self._codes.flags.writeable:
             self._codes, self._line = aligned_copy(self._codes), aligned_copy(self._line)
 
@@ -44,8 +49,15 @@ class CodedRows:
         """Bytes of codes, scales and biases; 0 without."""
         return 0 if self._codes is None else self._codes.nbytes + self._line.nbytes
 
-    def refresh(self, output, ids, n_threads):
-        """Take over what the rows `ids`, distinct, hold now; all of them where there are none."""
+    def note_step(self, ids):
+        """Take note that a step has changed the rows `ids`."""
+        _candidates.mark_ids(np.asarray(ids, dtype=np.int32), self._changed.view(np.uint8))
+        self._batches_left -= 1
+
+    def refresh_when_due(self, output, n_threads):
+        """Take over what the changed rows hold now, if the last time is PERIOD batches ago."""
+        if self._batches_left > 0:
+            return
         if self._codes is None:
             require_bytes(
                 self.bytes_needed(self.n_classes, self.width),
@@ -53,10 +65,13 @@ class CodedRows:
             )
             self._codes = aligned_zeros((self.n_classes, _row_bytes(self.width)), np.uint8)
             self._line = aligned_zeros((self.n_classes, 2))
+        ids = np.flatnonzero(self._changed).astype(np.int32)
         _coded_rows.code_rows(
             output.weights, output.bias, ids, self._codes, self._line,
             self._buffer(n_threads, np.float32),
         )  # fmt: skip
+        self._changed[:] = False
+        self._batches_left = PERIOD
 
     def rank(self, starts, pool, hidden, depth, n_threads):
         """Classes of largest logit, as far as the codes tell, best first.

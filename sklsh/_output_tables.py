@@ -10,7 +10,6 @@ from sklsh._kernels import _candidates
 from sklsh._memory import require_bytes, writable
 from sklsh._tables import HashTables
 
-NO_IDS = np.zeros(0, dtype=np.int32)
 ROWS_AT_ONCE = 1 << 16  # whose codes are held beside the tables
 
 
@@ -99,16 +98,15 @@ class OutputTables:
         self._batches_left -= 1
 
     def rehash_when_due(self, output, n_threads):
-        """Hash the changed rows again if the period is over; returns their ids."""
+        """Hash the changed rows again if the period is over."""
         if self._batches_left > 0:
-            return NO_IDS
-        rehashed = self.rehash(output, n_threads)
+            return
+        self.rehash(output, n_threads)
         self._batches_left = round(self.period)
         self.period = min(self.period * self.rehash_growth, sys.maxsize)
-        return rehashed
 
     def rehash(self, output, n_threads):
-        """Hash the changed rows again; returns their ids."""
+        """Hash the changed rows again."""
         if self.tables is None:
             size = (self.n_classes, self.hasher.n_bits, self.hasher.n_tables)
             require_bytes(
@@ -123,7 +121,6 @@ class OutputTables:
             self.tables.codes[rows[block]] = codes
         self.tables.build(n_threads)
         self._changed[:] = False
-        return rows
 
     def __getstate__(self):
         return vars(self) | {"_seen": None}

@@ -146,8 +146,7 @@ class LSH(WithTables, Uniform):
         The tables, over the rows of the output layer that are not zero.
 
     rows : CodedRows
-        The same rows in 4 bits a weight, by which logits are estimated: as they were when they
-        were last hashed, with their biases.
+        All rows in 4 bits a weight, by which logits are estimated; at most three batches old.
 
     Notes
     -----
@@ -165,9 +164,8 @@ class LSH(WithTables, Uniform):
     def draw(self, hidden, Y, output):
         """Labels, retrieved classes by rank, then the uniform tail."""
         positions, n_labels = self._begin(Y.indices)
-        rehashed = self.tables.rehash_when_due(output, self.n_threads)
-        if len(rehashed):
-            self.rows.refresh(output, rehashed, self.n_threads)
+        self.tables.rehash_when_due(output, self.n_threads)
+        self.rows.refresh_when_due(output, self.n_threads)
         wanted = n_labels + self.n_active
         n_retrieved = round((1 - self.tail) * self.n_active)
         best, found = self._ranked_hits(asking_rows(hidden, n_retrieved), n_labels)
@@ -187,6 +185,11 @@ class LSH(WithTables, Uniform):
     def _depth(self, n_asking):
         """Places in each row's ranking: several times its turn, as rows find the same."""
         return int(np.clip(2 * self.n_active // max(n_asking, 1), 16, 64))
+
+    def refresh(self, output, ids):
+        """Take note of the changed rows; tables and codes take them over when it is time."""
+        super().refresh(output, ids)
+        self.rows.note_step(ids)
 
     def prepare(self, n_threads):
         """Set up what is needed to draw and is no part of the model."""
