@@ -20,7 +20,6 @@ from sklsh._kernels import _simd
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-USUAL_EPOCHS = 10  # of the networks in the tables, unless a line says otherwise
 COSTS = ("fit_cpu_s", "predict_cpu_ms_per_row", "model_mb", "peak_mb")
 VERSIONS_SHOWN = {
     "sklsh": "sklsh", "torch": "PyTorch", "omikuji": "omikuji", "libpecos": "PECOS",
@@ -163,7 +162,7 @@ def xmc_tables(runs):
 def xmc_line(rows):
     """One system's line of a table, from its seeds."""
     title, epochs = rows[0]["title"], rows[0]["epochs"]
-    title += f", {epochs} epochs" if epochs not in (None, USUAL_EPOCHS) else ""
+    title += f", {epochs} epochs" if epochs else ""
     spread = f" ({np.ptp([r['P@1'] for r in rows]):.1f})" if len(rows) > 1 else ""
     cells = [title, f"{mean(rows, 'P@1'):.1f}{spread}"]
     cells += [f"{mean(rows, key):.1f}" for key in ("P@3", "P@5", "PSP@1", "PSP@5")]

@@ -1,7 +1,7 @@
 """Where accuracy comes from: how often a label occurs, and how many rows there are to learn from.
 
     python benchmarks/tail.py --data DIR [DIR ...] [--systems NAME ...] [--shares 0.25 0.5 1]
-        [--epochs 10] [--seed 0] [--rivals-python PYTHON] [--json FILE]
+        [--epochs N] [--seed 0] [--rivals-python PYTHON] [--json FILE]
 
 The data and the systems are those of benchmarks/xmc.py, each run a process of its own on one
 thread. Every system is trained on each share of the training rows, drawn without order; labels
@@ -88,7 +88,7 @@ def main():
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=USUAL)
     parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 1.0])
-    parser.add_argument("--epochs", type=int, default=10, help="of the networks")
+    parser.add_argument("--epochs", type=int, help="of the networks, if not their usual ones")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rivals-python", default=sys.executable)
     parser.add_argument("--json", type=Path)

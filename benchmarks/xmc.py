@@ -1,7 +1,7 @@
 """Accuracy and cost of SLIDEClassifier and of other systems on extreme multi-label data.
 
     python benchmarks/xmc.py --data DIR [DIR ...] [--systems NAME ...] [--seeds 3]
-        [--epochs 10] [--rivals-python PYTHON] [--json FILE] [--missing]
+        [--epochs N] [--rivals-python PYTHON] [--json FILE] [--missing]
 
 Each DIR holds X_train.npz, Y_train.npz, X_test.npz and Y_test.npz as scipy.sparse.save_npz
 writes them, features and 0/1 labels, or train.txt and test.txt in the format of the Extreme
@@ -11,9 +11,10 @@ of unit length. All systems get the same features.
 
 Every run is a process of its own on one thread, so that its CPU seconds and its peak memory
 (all it holds: interpreter, libraries and data too) are its own. It returns the five best
-labels of each test row; what they are worth is computed here. Network systems train for
---epochs epochs. PyTorch runs under this Python (pip install torch). omikuji, PECOS and
-napkinXC want NumPy below 2 and run under --rivals-python, the Python of an environment with
+labels of each test row; what they are worth is computed here. Networks train for --epochs
+epochs; without it ours for as many as it chooses, and PyTorch for ten. PyTorch runs under this
+Python (pip install torch). omikuji, PECOS and napkinXC want NumPy below 2 and run under
+--rivals-python, the Python of an environment with
 
     pip install "numpy<2" scipy omikuji==0.5.2 libpecos==1.2.8 napkinxc==0.7.2
 
@@ -206,7 +207,7 @@ def main():
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=10, help="of the networks")
+    parser.add_argument("--epochs", type=int, help="of the networks, if not their usual ones")
     parser.add_argument("--rivals-python", default=sys.executable)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--missing", action="store_true", help="only what --json lacks")

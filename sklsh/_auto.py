@@ -13,6 +13,8 @@ from sklsh.negatives import LSH, Full, InBatch, RowLSH, RowUniform, Uniform
 EXACT_BELOW = 2048  # with fewer classes sampling saves nothing: all are looked at
 BYTES_A_CANDIDATE = 44  # in a step with sets of each row's own: ids, logits, columns, shifts
 MANY_ROWS = 100_000  # from here on words are plentiful, and less dropout is needed
+ROWS_TO_SEE = 400_000  # in all epochs together, before a network sees nothing new in them
+EPOCHS = 4, 10  # least and most
 
 SAMPLERS = {
     ("batch", "lsh"): LSH,
@@ -30,6 +32,13 @@ def loss_for(loss, *, multilabel, n_classes):
     if not multilabel:
         return "softmax"
     return "logistic" if n_classes <= EXACT_BELOW else "softmax_logistic"
+
+
+def epochs_for(max_iter, n_rows):
+    """Number of epochs: for "auto" fewer of many rows."""
+    if max_iter != "auto":
+        return max_iter
+    return int(np.clip(round(ROWS_TO_SEE / n_rows), *EPOCHS))
 
 
 def rows_per_step(batch_size, n_rows):

@@ -18,6 +18,7 @@ from sklearn.utils import check_random_state
 
 from sklsh._auto import (
     dropout_for,
+    epochs_for,
     loss_for,
     make_sampler,
     product_dtype_for,
@@ -99,8 +100,9 @@ class NetworkClassifier(
             Y, row_weight = self._start(X, y, weight, resume=resume)
             metadata = None if sample_weight is None else {"sample_weight": weight}
             rows, early_stopping = self._held_out(X, Y, row_weight, weight)
-            plan = self._plan(X, self.max_iter, early_stopping=early_stopping)
-            with self._fit_task(X, y, metadata) as on_epoch:
+            n_epochs = epochs_for(self.max_iter, X.shape[0])
+            plan = self._plan(X, n_epochs, early_stopping=early_stopping)
+            with self._fit_task(X, y, metadata, n_epochs) as on_epoch:
                 self._train(*rows, plan, on_epoch)
             self._warn_of_silent_units(X)
         return self
@@ -311,11 +313,11 @@ class NetworkClassifier(
             )
 
     @contextmanager
-    def _fit_task(self, X, y, metadata):
+    def _fit_task(self, X, y, metadata, n_epochs):
         """scikit-learn's callbacks around fit; yields the context manager of an epoch."""
         data = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         attributes = self._reconstruction_attributes
-        fit_task = self._init_callback_context(max_subtasks=self.max_iter)
+        fit_task = self._init_callback_context(max_subtasks=n_epochs)
         fit_task.call_on_fit_task_begin(**data)
 
         @contextmanager

@@ -9,7 +9,7 @@ from sklearn.utils import gen_batches
 
 from sklsh._batches import Rows
 
-SOFTMAX_SHARE = 0.4  # of the steps, before "softmax_logistic" goes on as logistic
+SOFTMAX_SHARE = 0.1  # of the steps, before "softmax_logistic" goes on as logistic
 
 
 @dataclass

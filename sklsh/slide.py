@@ -21,13 +21,13 @@ class SLIDEClassifier(NetworkClassifier):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or array-like of int, default=(256,)
+    hidden_layer_sizes : int or array-like of int, default=(512,)
         Widths of the hidden layers, rectified linear units. The first is the embedding of
         the features.
 
     loss : {"auto", "softmax", "logistic", "softmax_logistic"}, default="auto"
         "softmax": cross-entropy, summed over the labels of a row. "logistic": one-vs-rest
-        log loss. "softmax_logistic": the softmax for the first 40 % of the steps, then
+        log loss. "softmax_logistic": the softmax for the first tenth of the steps, then
         the logistic loss. "auto": "softmax" for one label a row; for indicator matrices
         "logistic" with up to 2,048 classes, else "softmax_logistic".
 
@@ -45,12 +45,14 @@ class SLIDEClassifier(NetworkClassifier):
     n_active : int, default=1000
         Classes of a set beside the labels.
 
-    correction : {"logq", "head_tail", "none"}, default="logq"
+    correction : {"half_logq", "logq", "head_tail", "none"}, default="half_logq"
         What makes up for the classes not looked at. "logq" takes from each logit the log
         of the share of steps that look at its class, so that sampling does not favour
-        rare classes. "head_tail" weighs uniform draws by how many classes each stands
-        for, which makes the softmax's sum unbiased. "none" ranks rare classes higher
-        and may be ahead in the first epochs.
+        rare classes and probabilities are those of the exact network. "half_logq" takes
+        half of that, and of its mean over the labels: rare classes rank higher, and the
+        level of probabilities stays. "head_tail" weighs uniform draws by how many classes
+        each stands for, which makes the softmax's sum unbiased. "none" ranks rare classes
+        higher still, and makes them too probable.
 
     hash_family : {"simhash", "dense_simhash", "dwta"}, default="simhash"
         Hash functions: signs of projections, by fast rotations or by independent Gaussian
@@ -96,7 +98,7 @@ class SLIDEClassifier(NetworkClassifier):
         still. Its steps are of another size, so that another rate may be the best.
         "momentum" and "sgd" want a larger `learning_rate_init` than the default, 0.1 or 1.
 
-    learning_rate_init : float, default=0.01
+    learning_rate_init : float, default=0.005
         Rate of the first step.
 
     learning_rate : {"linear", "cosine", "invscaling", "constant"}, default="linear"
@@ -118,8 +120,8 @@ class SLIDEClassifier(NetworkClassifier):
         Rows of a step. "auto" is the power of two nearest to a hundredth of the rows,
         between 16 and 512.
 
-    max_iter : int, default=10
-        Epochs.
+    max_iter : int or "auto", default="auto"
+        Epochs. "auto" makes 10 of up to 40,000 rows, fewer of more, and at least 4.
 
     shuffle : bool, default=True
         Whether each epoch takes the rows in a new order.
@@ -256,7 +258,7 @@ class SLIDEClassifier(NetworkClassifier):
         "active_set": [StrOptions({"batch", "sample", "full"})],
         "negatives": [StrOptions({"lsh", "uniform", "in_batch", "full"})],
         "n_active": [at_least(1)],
-        "correction": [StrOptions({"logq", "head_tail", "none"})],
+        "correction": [StrOptions({"half_logq", "logq", "head_tail", "none"})],
         "hash_family": [StrOptions(set(HASH_FAMILIES))],
         "n_bits": [StrOptions({"auto"}), Interval(Integral, 1, MAX_BITS, closed="both")],
         "n_tables": [at_least(1)],
@@ -274,7 +276,7 @@ class SLIDEClassifier(NetworkClassifier):
         "beta_2": [fraction()],
         "epsilon": [Interval(Real, 1e-30, 1e30, closed="both")],
         "batch_size": [StrOptions({"auto"}), at_least(1)],
-        "max_iter": [at_least(1)],
+        "max_iter": [StrOptions({"auto"}), at_least(1)],
         "shuffle": ["boolean"],
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "early_stopping": ["boolean"],
@@ -291,13 +293,13 @@ class SLIDEClassifier(NetworkClassifier):
 
     def __init__(
         self,
-        hidden_layer_sizes=(256,),
+        hidden_layer_sizes=(512,),
         *,
         loss="auto",
         active_set="batch",
         negatives="lsh",
         n_active=1000,
-        correction="logq",
+        correction="half_logq",
         hash_family="simhash",
         n_bits="auto",
         n_tables=8,
@@ -308,14 +310,14 @@ class SLIDEClassifier(NetworkClassifier):
         input_dropout="auto",
         hidden_dropout=0.0,
         optimizer="adam",
-        learning_rate_init=0.01,
+        learning_rate_init=0.005,
         learning_rate="linear",
         power_t=0.5,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
         batch_size="auto",
-        max_iter=10,
+        max_iter="auto",
         shuffle=True,
         class_weight=None,
         early_stopping=False,

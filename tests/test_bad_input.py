@@ -192,7 +192,7 @@ BAD_PARAMETERS = {
     "beta_2": [-0.1, 1, float("nan"), None],
     "epsilon": [0, -1e-8, 1e-300, 1e300, float("nan"), "auto"],
     "batch_size": [0, 2.5, "all"],
-    "max_iter": [0, 2.5],
+    "max_iter": [0, 2.5, "all"],
     "shuffle": ["yes", None],
     "class_weight": [
         "equal", [1, 1, 1, 1], {9: 1}, {"a": 1}, {0: -1}, {0: "2"}, {0: None}, {0: float("nan")},

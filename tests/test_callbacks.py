@@ -47,6 +47,7 @@ class Recorder:
 
 def make(*callbacks, **settings):
     small = {"hidden_layer_sizes": (8,), "max_iter": 4, "random_state": 0}
+    small["learning_rate_init"] = 0.01
     return SLIDEClassifier(**(small | settings)).set_callbacks(*callbacks)
 
 

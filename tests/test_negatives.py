@@ -74,7 +74,7 @@ def test_number_of_classes_is_labels_and_n_active(name, n_ids):
 
 
 @pytest.mark.parametrize("name", ["lsh", "uniform"])
-@pytest.mark.parametrize("correction", ["none", "logq", "head_tail"])
+@pytest.mark.parametrize("correction", ["none", "logq", "half_logq", "head_tail"])
 def test_head_tail_weighs_a_draw_by_how_many_classes_it_stands_for(name, correction):
     drawn = make(name, correction=correction).draw(random_hidden(), batch(LABELS), random_output())
     n_tail = len(drawn.ids) - drawn.n_exact
@@ -103,6 +103,26 @@ def test_logq_shifts_by_the_log_of_the_share_of_draws():
     for c in shift:
         error = 4 / np.sqrt(seen[c])  # of the logarithm of a count
         assert shift[c] == pytest.approx(-np.log(seen[c] / n_draws), abs=error)
+
+
+@pytest.mark.parametrize("name", ["lsh", "uniform", "in_batch"])
+def test_half_logq_takes_half_of_a_class_and_half_of_the_mean_label(name):
+    whole, half = (make(name, correction=c) for c in ("logq", "half_logq"))
+    for rows in ([0], [0, 1], [1], [0, 0, 1]):
+        Y = batch(LABELS[rows])
+        full = whole.draw(random_hidden(len(rows)), Y, random_output())
+        drawn = half.draw(random_hidden(len(rows)), Y, random_output())
+        assert_array_equal(drawn.ids, full.ids)
+        level = full.shift[full.positions].mean()
+        assert_allclose(drawn.shift, (full.shift + level) / 2, atol=1e-6)
+
+
+def test_half_logq_without_labels_takes_half_of_a_class():
+    drawn, full = (
+        make("uniform", correction=c).draw(random_hidden(), batch(LABELS[:0]), random_output())
+        for c in ("half_logq", "logq")
+    )
+    assert_allclose(drawn.shift, full.shift / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize(["name", "tail"], [("in_batch", 0), ("uniform", 30)])

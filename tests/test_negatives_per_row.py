@@ -131,7 +131,7 @@ def test_a_stored_sampler_goes_on(name, way, tmp_path):
 
 
 @BOTH
-@pytest.mark.parametrize("correction", ["none", "logq", "head_tail"])
+@pytest.mark.parametrize("correction", ["none", "logq", "half_logq", "head_tail"])
 def test_weights_are_one_but_for_the_tail_of_head_tail(name, correction):
     sampler, output, hidden, Y = (
         make(name, 50, correction),

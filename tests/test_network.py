@@ -194,7 +194,7 @@ def test_gradient_of_dropout_equals_the_textbook(sizes, n_threads):
         assert_allclose(old - new, gradient, rtol=1e-4, atol=2e-6)
 
 
-@pytest.mark.parametrize("correction", ["none", "logq", "head_tail"])
+@pytest.mark.parametrize("correction", ["none", "logq", "half_logq", "head_tail"])
 @pytest.mark.parametrize("kind", [RowUniform, RowLSH])
 @pytest.mark.parametrize("loss", ["softmax", "logistic"])
 def test_gradient_of_drawn_rows_equals_the_textbook(loss, kind, correction, n_threads):
@@ -212,7 +212,7 @@ def test_gradient_of_drawn_rows_equals_the_textbook(loss, kind, correction, n_th
         assert_allclose(old - new, gradient, rtol=1e-4, atol=2e-6)
 
 
-@pytest.mark.parametrize("correction", ["none", "logq", "head_tail"])
+@pytest.mark.parametrize("correction", ["none", "logq", "half_logq", "head_tail"])
 @pytest.mark.parametrize("kind", [RowUniform, RowLSH])
 @pytest.mark.parametrize("loss", ["softmax", "logistic"])
 def test_own_candidates_that_are_all_classes_make_the_full_step(loss, kind, correction):

@@ -31,9 +31,9 @@ def rates(monkeypatch):
     """The rate of each step of the fits of a test."""
     seen, train_step = [], Network.train_step
 
-    def spy(network, *args):
-        seen.append(args[-1])
-        return train_step(network, *args)
+    def spy(network, X, Y, row_weight, negatives, learning_rate, *dropout):
+        seen.append(learning_rate)
+        return train_step(network, X, Y, row_weight, negatives, learning_rate, *dropout)
 
     monkeypatch.setattr(Network, "train_step", spy)
     return seen

@@ -96,7 +96,7 @@ def test_bfloat16_is_stored_and_goes_on(tmp_path):
 
 @pytest.mark.parametrize("loss", ["auto", "softmax", "logistic"])
 @pytest.mark.parametrize("negatives", NEGATIVES)
-@pytest.mark.parametrize("correction", ["none", "logq", "head_tail"])
+@pytest.mark.parametrize("correction", ["none", "logq", "half_logq", "head_tail"])
 def test_sets_of_a_rows_own_learn(loss, negatives, correction):
     margin, model = margin_over_chance(
         active_set="sample", loss=loss, negatives=negatives, correction=correction

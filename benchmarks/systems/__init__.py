@@ -1,7 +1,7 @@
 """The systems that benchmarks/xmc.py runs, one module each with a class `Model`.
 
 A `Model` is made with keyword arguments (`seed`, `folder` for its files, `epochs` for a
-network, and its settings) and offers
+network, None for its usual ones, and its settings) and offers
 
     fit_input(X, Y) -> inputs     arrays or files in its own form; not timed
     fit(*inputs)                  timed
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+USUAL_EPOCHS = 10  # of networks that do not say how many themselves
 SAMPLED_FROM = 2049  # labels; below, sklsh looks at all of them and sampling is no option
 
 

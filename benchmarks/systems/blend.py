@@ -22,7 +22,7 @@ class Model(network.Model):
 
     def __init__(self, *, seed, folder, epochs, **settings):
         self.classifier = NeighborBlendClassifier(
-            TimedClassifier(max_iter=epochs, random_state=seed, n_jobs=1),
+            TimedClassifier(max_iter=epochs or "auto", random_state=seed, n_jobs=1),
             random_state=seed, n_jobs=1, **settings,
         )  # fmt: skip
         self.folder = folder

@@ -9,7 +9,8 @@ class Model:
     """The classifier with `settings`, all else at its defaults."""
 
     def __init__(self, *, seed, folder, epochs, **settings):
-        self.classifier = SLIDEClassifier(max_iter=epochs, random_state=seed, n_jobs=1, **settings)
+        settings |= {"max_iter": epochs or "auto", "random_state": seed, "n_jobs": 1}
+        self.classifier = SLIDEClassifier(**settings)
         self.folder = folder
 
     def fit_input(self, X, Y):

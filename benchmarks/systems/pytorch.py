@@ -9,7 +9,7 @@ batch's labels and uniform negatives that its rows share, without a correction.
 import numpy as np
 import torch
 
-from systems import batch_size
+from systems import USUAL_EPOCHS, batch_size
 
 WIDTH = 256
 RATE = 0.01
@@ -114,7 +114,7 @@ class Model:
 
     def __init__(self, *, seed, folder, epochs, **settings):
         torch.set_num_interop_threads(1)
-        self.folder, self.epochs = folder, epochs
+        self.folder, self.epochs = folder, epochs or USUAL_EPOCHS
         self.settings = settings | {"seed": seed}
 
     def fit_input(self, X, Y):

@@ -5,7 +5,7 @@ import numpy as np
 from sklsh._batches import INT32_MAX
 from sklsh._kernels import _active_sets
 from sklsh._output_tables import OutputTables
-from sklsh.negatives._protocol import Inclusion, RowCandidates, Sampler, WithTables
+from sklsh.negatives._protocol import LOGQ, Inclusion, RowCandidates, Sampler, WithTables, shift_of
 
 NO_TABLES = np.zeros((0, 1), dtype=np.int32)
 
@@ -18,10 +18,10 @@ class RowUniform(Sampler):
     n_classes : int
         Number of classes.
 
-    correction : {"logq", "head_tail", "none"}
+    correction : {"half_logq", "logq", "head_tail", "none"}
         What makes up for the classes that are not looked at, see :class:`InBatch`. Here a
-        label is no negative of other rows, so "logq" goes by the share of rows that look
-        at a class without having it as a label: retrieved or drawn.
+        label is no negative of other rows, so both kinds of "logq" go by the share of
+        rows that look at a class without having it as a label: retrieved or drawn.
 
     n_active : int
         Classes of each row beside its labels; at most half of all, or else drawing them
@@ -83,13 +83,14 @@ class RowUniform(Sampler):
         tail_share = (sizes - n_exact) / n_others  # of the classes not chosen
         if self.correction == "head_tail":
             weights[~exact] = np.repeat(1 / np.maximum(tail_share, 1e-30), sizes)[~exact]
-        elif self.correction == "logq":
+        elif self.correction in LOGQ:
             retrieved = exact & (place >= np.repeat(n_labels, sizes))
             own = place < np.repeat(n_labels, sizes)
             self._inclusion.note(
                 ids[retrieved], tail_share.sum(), n_looks=len(sizes), left_out=ids[own]
             )
-            shift -= np.log(self._inclusion.share(ids))
+            log_share = np.log(self._inclusion.share(ids))
+            shift = shift_of(self.correction, log_share, log_share[own])
         return RowCandidates(starts, ids, positions, weights, shift)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from sklsh._memory import writable
 
+LOGQ = "logq", "half_logq"  # corrections by the share of steps that look at a class
+
 
 @dataclass
 class Candidates:
@@ -161,6 +163,27 @@ class WithTables:
     def table_bytes(self):
         """Bytes of the hash tables."""
         return self.tables.nbytes
+
+
+def shift_of(correction, log_share, of_labels):
+    """What "logq" or "half_logq" adds to the logits of candidates.
+
+    Parameters
+    ----------
+    correction : {"logq", "half_logq"}
+        Whether to take all of the log of its share off a candidate's logit; or half of that,
+        and half of the mean over the labels, so that the level of the logits stays.
+
+    log_share : ndarray of shape (n,), float32
+        Log of the share of steps that look at each candidate.
+
+    of_labels : ndarray, float32
+        The same for each label of the batch.
+    """
+    if correction == "logq":
+        return -log_share
+    level = of_labels.mean() if len(of_labels) else np.float32(0)
+    return (log_share + level) / -2
 
 
 class Inclusion:

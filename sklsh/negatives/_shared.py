@@ -5,7 +5,7 @@ import numpy as np
 from sklsh._coded_rows import CodedRows
 from sklsh._kernels import _candidates
 from sklsh._output_tables import OutputTables
-from sklsh.negatives._protocol import Candidates, Inclusion, Sampler, WithTables
+from sklsh.negatives._protocol import LOGQ, Candidates, Inclusion, Sampler, WithTables, shift_of
 
 PLACES_PER_QUERY = 10  # among the retrieved classes, for each row that asks the hash tables
 
@@ -18,7 +18,7 @@ class InBatch(Sampler):
     n_classes : int
         Number of classes.
 
-    correction : {"logq", "head_tail", "none"}
+    correction : {"half_logq", "logq", "head_tail", "none"}
         What makes up for the classes that are not looked at.
 
         "logq" takes from each logit the log of the share of steps that look at its class.
@@ -26,6 +26,8 @@ class InBatch(Sampler):
         large by that much; the shift makes up for it. That is exact where the choice does
         not depend on the row, as in uniform draws; for retrieved classes, which are looked
         at where they matter, their average share is an approximation.
+        "half_logq" takes half of it, and half of its mean over the labels of the batch: rare
+        classes rank higher than they are likely, and the level of the logits stays.
         "head_tail" weighs a uniformly drawn class by how many it stands for: the softmax's
         sum over all classes is then estimated without bias, whatever the exact part holds,
         because the draw does not depend on the logits. Without a uniform tail it changes
@@ -72,9 +74,10 @@ class InBatch(Sampler):
         tail_share = (n - n_exact) / (self.n_classes - n_exact) if n > n_exact else 0.0
         if self.correction == "head_tail" and n > n_exact:
             weights[n_exact:] = 1 / tail_share
-        elif self.correction == "logq":
+        elif self.correction in LOGQ:
             self._inclusion.note(ids[:n_exact], tail_share)
-            shift -= np.log(self._inclusion.share(ids))
+            log_share = np.log(self._inclusion.share(ids))
+            shift = shift_of(self.correction, log_share, log_share[positions])
         return Candidates(ids, positions, n_exact, weights, shift)
 
     def __getstate__(self):
