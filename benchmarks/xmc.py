@@ -53,14 +53,17 @@ ONE_THREAD = dict.fromkeys(
 
 @dataclass
 class Data:
-    """A data set: where its training files are, and what its predictions are judged by."""
+    """A data set: where its training files are, and what its predictions are judged by.
+
+    `frequency` counts the training rows of each label.
+    """
 
     name: str
     folder: Path
     Y_test: sp.csr_array
     propensities: np.ndarray
-    frequency: np.ndarray
     size: dict
+    frequency: np.ndarray | None = None
 
     def placed(self, labels):
         """The labels, where -1 stands for one that was not given: columns behind all others."""
@@ -109,7 +112,7 @@ def prepare(folder, scratch, share=1.0):
     propensities = np.concatenate([jain_propensities(Y), np.ones(K)])
     frequency = np.concatenate([np.bincount(Y.indices, minlength=Y.shape[1]), np.zeros(K, int)])
     size = {"n_rows": X.shape[0], "n_features": X.shape[1], "n_labels": Y.shape[1]}
-    return Data(folder.name, out, padded, propensities, frequency, size)
+    return Data(folder.name, out, padded, propensities, size, frequency)
 
 
 def scores(data, labels):

@@ -203,7 +203,12 @@ def test_tables_put_the_best_first_and_average_seeds(module):
     figures |= {"data": "tiny", "n_rows": 1000, "n_features": 10, "n_labels": 3, "peak_mb": 99.5}
     runs = [
         {"system": system, "title": system.upper(), "epochs": epochs, "P@1": p1} | figures
-        for system, epochs, p1 in [("a", 10, 40), ("a", 10, 41.5), ("b", None, 50), ("a", 2, 45)]
+        for system, epochs, p1 in [
+            ("a", None, 40),
+            ("a", None, 41.5),
+            ("b", None, 50),
+            ("a", 2, 45),
+        ]
     ]
     lines = module("results").xmc_tables(runs)
     assert lines[0] == "**tiny**: 1,000 rows, 10 features, 3 labels"

@@ -43,7 +43,7 @@ def expected_failed_checks(estimator):
         LSHIndex(hash_family="dwta"),
     ],
     expected_failed_checks=expected_failed_checks,
-    xfail_strict=True,
+    xfail_strict=False,  # whether a stochastic fit happens to be equivalent is chance
 )
 def test_scikit_learn_checks(estimator, check, monkeypatch):
     if getattr(estimator, "n_active", None) == 1:  # classes are sampled, however few there are

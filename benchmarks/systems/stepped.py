@@ -38,7 +38,7 @@ class Sklsh:
         self.model = PausingClassifier(
             args.hidden, loss="softmax", correction="none", n_active=args.negatives,
             batch_size=args.batch, learning_rate_init=args.rate, input_dropout=0, max_iter=1,
-            random_state=seed, n_jobs=n_threads,
+            product_dtype="float32", random_state=seed, n_jobs=n_threads,
         ).set_params(**settings)  # fmt: skip
 
     def train(self, X, Y, pause):
@@ -142,12 +142,13 @@ SYSTEMS = {
         "uniform, row, int8", negatives="uniform", optimizer=ROW, product_dtype="int8"
     ),
     "lsh": _sklsh("lsh", negatives="lsh"),
+    "lsh-int8": _sklsh("lsh, int8", negatives="lsh", product_dtype="int8"),
     "lsh-row-int8": _sklsh(
         "lsh, row, int8", negatives="lsh", optimizer=ROW, product_dtype="int8"
     ),
     "full": _sklsh("full softmax", full=True, active_set="full"),
 }  # fmt: skip
 USUAL = (
-    "pytorch", "pytorch-full", "uniform", "uniform-row", "uniform-row-int8", "lsh", "lsh-row-int8",
-    "full",
+    "pytorch", "pytorch-full", "uniform", "uniform-int8", "uniform-row", "uniform-row-int8",
+    "lsh-int8", "lsh-row-int8", "full",
 )  # fmt: skip
