@@ -200,6 +200,22 @@ def tail_tables(run):
     return [*lines, source(run)]
 
 
+def recipe_tables(run):
+    """What the defaults are worth on held-out rows, one setting changed at a time."""
+    results = run["results"]
+    names = list(dict.fromkeys(r["data"] for r in results))
+    columns = " | ".join(f"{name}: P@1 | P@5 | PSP@5 | CPU s" for name in names)
+    lines = [f"| | {columns} |", "|---" * (1 + 4 * len(names)) + "|"]
+    for variant in dict.fromkeys(r["variant"] for r in results):
+        cells = [variant]
+        for name in names:
+            mine = [r for r in results if (r["data"], r["variant"]) == (name, variant)]
+            cells += [f"{mean(mine, key):.1f}" for key in ("P@1", "P@5", "PSP@5")]
+            cells.append(short(mean(mine, "fit_cpu_s")))
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "", source(run)]
+
+
 def short(value):
     """Two digits, or all of a whole number."""
     return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
@@ -243,7 +259,7 @@ def out_of_core_table(run):
 TABLES = {
     "width": width_table, "kernels": kernels_table, "xmc": xmc_block,
     "out_of_core": out_of_core_table, "negatives": negatives_table, "predict": predict_table,
-    "tail": tail_tables,
+    "tail": tail_tables, "recipe": recipe_tables,
 }  # fmt: skip
 
 

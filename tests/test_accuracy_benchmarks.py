@@ -1,10 +1,12 @@
-"""The report on tail labels: parts that add up, shares of the rows, its tables."""
+"""Reports on where accuracy comes from: tail labels, fewer rows, each default."""
 
 import json
 import sys
 
 import numpy as np
 import pytest
+
+from sklsh import SLIDEClassifier
 
 
 def test_parts_add_up_to_the_whole(module, tiny, tmp_path):
@@ -49,3 +51,22 @@ def test_report_of_a_tiny_data_set(module, tiny, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "| | 100 rows | 200 rows |" in printed
     assert printed.count("| sklsh, defaults |") == 2
+
+
+def test_each_variant_is_scored_on_held_out_rows(module, tiny, tmp_path, monkeypatch, capsys):
+    recipe, kept = module("recipe"), tmp_path / "kept.json"
+    (X, Y), (X_held_out, Y_held_out) = recipe.split(tiny)
+    assert (X.shape[0], X_held_out.shape[0]) == (Y.shape[0], Y_held_out.shape[0]) == (160, 40)
+    command = ["recipe.py", "--data", str(tiny), "--json", str(kept)]
+    monkeypatch.setattr(sys, "argv", [*command, "--variants", "defaults", "256 units"])
+    recipe.main()
+    results = json.loads(kept.read_text())["results"]
+    wanted = [("defaults", 0), ("defaults", 1), ("256 units", 0), ("256 units", 1)]
+    assert [(r["variant"], r["seed"]) for r in results] == wanted
+    assert all(r["P@1"] > 50 and r["fit_cpu_s"] > 0 for r in results)
+    assert "| | tiny: P@1 | P@5 | PSP@5 | CPU s |" in capsys.readouterr().out
+
+
+def test_every_variant_is_one_that_the_classifier_takes(module):
+    for settings in module("recipe").VARIANTS.values():
+        SLIDEClassifier(**settings)._validate_params()
