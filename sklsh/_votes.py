@@ -160,7 +160,7 @@ def precision_of_weights(poll, ids, scores, truth, n_threads=1):
 def choose_weight(precision, row_weight):
     """The best of WEIGHTS: (weight, mean precision of each).
 
-    It is 0 unless another gains over it more than twice the standard error of that gain;
+    It is 0 unless another gains over it more than 1.5 times the standard error of that gain;
     ties go to the smaller weight.
 
     Parameters
@@ -177,4 +177,4 @@ def choose_weight(precision, row_weight):
     gains = precision[:, best] - precision[:, 0]
     gain = share @ gains
     error = np.sqrt(np.square(share) @ np.square(gains - gain))
-    return WEIGHTS[best if gain > 2 * error else 0], curve
+    return WEIGHTS[best if gain > 1.5 * error else 0], curve

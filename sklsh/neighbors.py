@@ -68,7 +68,7 @@ class NeighborBlendClassifier(
         part of the rows and takes the best of 0 to 32 on the others: that of the largest
         mean of precision at 1, 3 and 5, or of accuracy where each row has one label; but
         0, and then nothing of the training data is kept, unless the gain over 0 is more
-        than twice its standard error.
+        than 1.5 times its standard error.
 
     n_candidates : int, default=50
         Labels of largest score that are looked at beside those of the neighbours. A label
