@@ -138,11 +138,10 @@ def profiled(system, X, Y, machine, args):
     whole *= 1e6 / X.shape[0]
     bounds = trained.work(X, Y, system).bounds(machine)
     in_all = sum(bounds.values())
-    parts = {  # a bound is of the first part that has it: 8-bit steps update the rows, too
-        part: (us[part], sum(bounds.pop(key, 0.0) for key in keys))
-        for part, (_, keys) in PARTS.items()
-        if part in us
-    }
+    parts = {}
+    for part, (_, keys) in PARTS.items():
+        if part in us:  # the first part that has a bound: 8-bit steps update the rows, too
+            parts[part] = us[part], sum(bounds.pop(key, 0.0) for key in keys)
     parts["rest of training"] = whole - sum(us.values()), 0.0
     return parts | {"all": (whole, in_all)}
 

@@ -9,6 +9,7 @@ from sklsh._kernels import _int8, _simd
 from sklsh._output import shared_step_bytes
 from sklsh._tables import HashTables
 from sklsh.negatives import LSH, Full, InBatch, RowLSH, RowUniform, Uniform
+from sklsh.optimizers import Optimizer
 
 EXACT_BELOW = 2048  # with fewer classes sampling saves nothing: all are looked at
 BYTES_A_CANDIDATE = 44  # in a step with sets of each row's own: ids, logits, columns, shifts
@@ -62,6 +63,9 @@ def product_dtype_for(settings, n_classes, width):
     if settings.product_dtype != "auto":
         return settings.product_dtype
     sampled = sampler_class(settings, n_classes) in (LSH, Uniform, InBatch)
+    optimizer = type(settings.optimizer)
+    if issubclass(optimizer, Optimizer) and optimizer.step is not Optimizer.step:
+        return "float32"  # 8-bit steps update the rows themselves
     fast = _simd.level() == "avx512_vnni" and width <= _int8.MAX_WIDTH
     return "int8" if sampled and fast else "float32"
 

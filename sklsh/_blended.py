@@ -95,7 +95,7 @@ class BlendedPredictions:
     def lean_copy(self):
         """Copy that predicts the same, with a lean copy of the estimator.
 
-        The neighbours, which are never written to, are shared with it. Only where the fitted
+        The neighbours are shared with it. Only where the fitted
         estimator has `lean_copy`.
 
         Returns

@@ -5,7 +5,7 @@ import numpy as np
 from sklsh._kernels import _candidates, _coded_rows
 from sklsh._memory import aligned_copy, aligned_zeros, padded, require_bytes, writable
 
-PERIOD = 3  # batches that the codes may be old; older ones were worse on real data
+PERIOD = 3  # batches that the codes may be old
 CODES_A_LINE = 128  # codes of 4 bits in a cache line, of which a row has whole ones
 
 

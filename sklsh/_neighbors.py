@@ -47,7 +47,7 @@ def require_neighbors(X, algorithm):
     require_bytes(
         n_bytes,
         f"What finds neighbours among {n_rows:,} rows of {n_features:,} features",
-        'algorithm="exact" on sparse X takes 40 bytes a value; weight=0 takes none.',
+        "Sparse X takes 40 bytes a value, dense X 4; weight=0 takes none.",
     )
 
 
@@ -77,7 +77,9 @@ class Postings:
         cosines = np.empty((X.shape[0], k), dtype=np.float32)
         _postings.nearest(
             X.indptr.astype(np.intp), X.indices.astype(np.int32), X.data,
-            self.starts, self.rows, self.values, self.n_rows, ids, cosines, n_threads,
+            self.starts, self.rows, self.values, self.n_rows, ids, cosines,
+            np.empty((n_threads, self.n_rows), dtype=np.float32),
+            np.empty((n_threads, self.n_rows + 1), dtype=np.int32), n_threads,
         )  # fmt: skip
         return ids, cosines
 

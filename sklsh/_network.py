@@ -186,7 +186,7 @@ class Network:
         loss, d_hidden = self.output.step(
             drawn, hidden, Y, row_weight, self.optimizer, self.n_threads
         )
-        self._step_hidden(columns, activations, d_hidden, 1 / (1 - hidden_dropout))
+        self._step_hidden(columns, activations, d_hidden, _layers.drop_scale(hidden_dropout))
         negatives.refresh(self.output, drawn.ids)
         return loss, drawn.per_row
 

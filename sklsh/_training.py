@@ -192,6 +192,7 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
             for X_batch, Y_batch, rows in batches:
                 if step == switch_at:
                     network.output.switch_to_logistic(n_labels_sum / weight_sum)
+                    negatives.refresh(network.output, np.arange(Y.shape[1]))  # all biases moved
                 n_batch = rows.stop - rows.start
                 rate = plan.learning_rate * plan.schedule(step / n_steps, progress.n_steps + 1)
                 batch_loss, n_active = network.train_step(

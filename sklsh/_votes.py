@@ -108,8 +108,9 @@ class Poll:
         blended = np.empty((len(ids), k), dtype=np.float32)
         _votes.blend(
             ids, scores, self.rows, self.shares,
-            self.labels.indptr, self.labels.indices, self.labels.shape[1],
-            weight, best, blended, n_threads,
+            self.labels.indptr, self.labels.indices, weight,
+            np.zeros((n_threads, self.labels.shape[1]), dtype=np.float32), best, blended,
+            n_threads,
         )  # fmt: skip
         return best, blended
 
@@ -175,6 +176,8 @@ def choose_weight(precision, row_weight):
     curve = np.round(share @ precision, 12)  # so that ties are ties
     best = int(np.argmax(curve))
     gains = precision[:, best] - precision[:, 0]
-    gain = share @ gains
-    error = np.sqrt(np.square(share) @ np.square(gains - gain))
-    return WEIGHTS[best if gain > 1.5 * error else 0], curve
+    gain, n_rows = share @ gains, 1 / np.square(share).sum()
+    if n_rows < 2:  # one row knows nothing of its error
+        return WEIGHTS[0], curve
+    variance = np.square(share) @ np.square(gains - gain) * n_rows / (n_rows - 1)
+    return WEIGHTS[best if gain > 1.5 * np.sqrt(variance) else 0], curve

@@ -57,18 +57,19 @@ class NeighborBlendClassifier(
     Parameters
     ----------
     estimator : estimator object
-        Classifier that has `predict_top_k`, such as :class:`sklsh.SLIDEClassifier`.
+        Classifier that has `predict_top_k`, such as :class:`sklsh.SLIDEClassifier`. A
+        pipeline has none: put the blend into it as the last step.
 
     n_neighbors : int, default=20
         Training rows that vote; all, if there are fewer. Those whose cosine is not
         positive do not vote.
 
     weight : float or "auto", default="auto"
-        What the votes count beside the scores, 0 or more. "auto" fits the estimator on a
-        part of the rows and takes the best of 0 to 32 on the others: that of the largest
-        mean of precision at 1, 3 and 5, or of accuracy where each row has one label; but
-        0, and then nothing of the training data is kept, unless the gain over 0 is more
-        than 1.5 times its standard error.
+        What the votes count beside the scores, 0 to 1e30. "auto" fits the estimator on a
+        part of the rows and takes the best of 0 to 32 on the others: by the mean of
+        precision at 1, 3 and 5, or by accuracy where each row has one label. A gain over
+        0 of less than 1.5 standard errors counts for nothing, and at weight 0 nothing of
+        the training data is kept.
 
     n_candidates : int, default=50
         Labels of largest score that are looked at beside those of the neighbours. A label
@@ -129,9 +130,14 @@ class NeighborBlendClassifier(
     Blended scores are no logits and no probabilities, and known for the candidates only: so
     there is no `decision_function` and no `predict_proba`.
 
+    Rows held out at random are like the rows that are left. Where rows come in groups, or
+    nearly twice, and new rows will be of other groups, neighbours look better than they
+    are and the weight comes out too large: choose it then by a grid search over groups.
+
     The model keeps the training rows as its index, once, and their labels: 8 bytes for each
-    value of a sparse X, 4 for each of a dense one. Rows of no weight are left out. A
-    training row is its own nearest neighbour, which flatters scores on training data.
+    value of a sparse X, 4 for each of a dense one and up to 60 for each row. Rows of no
+    weight are left out. A training row is its own nearest neighbour, which flatters scores
+    on training data.
 
     References
     ----------
@@ -158,7 +164,7 @@ class NeighborBlendClassifier(
     _parameter_constraints = {
         "estimator": [HasMethods(["fit", "predict", "predict_top_k"])],
         "n_neighbors": [at_least(1)],
-        "weight": [StrOptions({"auto"}), at_least(0, Real)],
+        "weight": [StrOptions({"auto"}), Interval(Real, 0, 1e30, closed="both")],
         "n_candidates": [at_least(1)],
         "algorithm": [StrOptions({"auto", "exact", "lsh"})],
         "validation_fraction": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
@@ -246,10 +252,11 @@ class NeighborBlendClassifier(
         data = {"X": X, "y": y, "metadata": metadata}
         root = self._init_callback_context(max_subtasks=searches + refits)
         root.call_on_fit_task_begin(estimator=self, **data)
-        self.weight_, self.weight_scores_ = self.weight, None
+        self.weight_, self.weight_scores_ = self.weight if searches else float(self.weight), None
         if searches:
             self._choose_weight(X, y, Y, row_weight, params, held_out, root, random_state)
         if refits:
+            self.estimator_ = None  # never two at a time
             self.estimator_ = self._fitted(root, "fit", data, params)
         self._electorate = None
         if self.weight_ > 0:
@@ -276,8 +283,8 @@ class NeighborBlendClassifier(
         wanted = min(math.ceil(share * n_rows), most)
         if not min(wanted, len(spare)):
             raise ValueError(
-                f'weight="auto" found no row to hold out among n_samples={n_rows}: the '
-                "estimator needs one of each class. Pass a number as weight."
+                f'weight="auto" found no row to hold out among n_samples={n_rows} of positive '
+                "weight, one of each class being needed to fit. Pass a number as weight."
             )
         return np.sort(spare[:wanted])
 

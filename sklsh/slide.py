@@ -39,8 +39,8 @@ class SLIDEClassifier(NetworkClassifier):
     negatives : {"lsh", "uniform", "in_batch", "full"}, default="lsh"
         What stands in the candidate set beside labels: classes retrieved by hashing, with
         a uniform quarter; uniform draws only; nothing; all classes. Retrieved classes are
-        ranked by their logit if the batch shares them, and taken as they come if not. With
-        active_set="sample" there is no "in_batch".
+        ranked by an estimate of their logit if the batch shares them, and taken as they
+        come if not. With active_set="sample" there is no "in_batch".
 
     n_active : int, default=1000
         Classes of a set beside the labels.
@@ -155,10 +155,11 @@ class SLIDEClassifier(NetworkClassifier):
     product_dtype : {"auto", "float32", "int8"}, default="auto"
         What the dense products of a step are made in, where the batch shares its
         candidates. "int8" rounds their operands to 8-bit integers, those of gradients at
-        random, so that they stay right on average. Products and loss then take about half
-        the time on CPUs with AVX-512 VNNI, and longer than in floats on others. "auto" is
-        "int8" on such CPUs where classes are sampled, else "float32". Prediction is always
-        in float32.
+        random, so that they stay right on average, and updates the rows by itself, not by
+        the optimizer's `step`. It is much faster on CPUs with AVX-512 VNNI, and slower
+        than floats on others. "auto" is "int8" on such CPUs where classes are sampled,
+        unless an optimizer overrides `step`; else "float32". Prediction is always in
+        float32.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the weights it finds, with the network, optimizer,

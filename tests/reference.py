@@ -107,7 +107,8 @@ def unit_factors(n, width, rate, seed):
     factors = np.empty((n, width), dtype=np.float32)
     for i, unit in np.ndindex(n, width):
         bits = mix(mix(seed) + i * width + unit // 4) >> (16 * (unit % 4))
-        factors[i, unit] = 1 / (1 - rate) if (bits & 0xFFFF) >= int(rate * 2**16) else 0
+        least = int(rate * 2**16)
+        factors[i, unit] = 2**16 / (2**16 - least) if (bits & 0xFFFF) >= least else 0
     return factors
 
 
@@ -277,37 +278,6 @@ def take_uniform(seed, n_classes, ids, limit):
         ids += [drawn] if drawn not in ids else []
         counter += 1
     return ids
-
-
-# ---- metrics: Y a dense indicator, labels best first ----
-
-
-def precision_at_k(Y, labels, k, weight):
-    return np.average([sum(y[row[:k]]) / k for y, row in zip(Y, labels, strict=True)], 0, weight)
-
-
-def recall_at_k(Y, labels, k, weight):
-    shares = [sum(y[row[:k]]) / max(sum(y), 1) for y, row in zip(Y, labels, strict=True)]
-    return np.average(shares, 0, weight)
-
-
-def ndcg_at_k(Y, labels, k, weight):
-    def dcg(hits):
-        return sum(hit / np.log2(rank + 1) for rank, hit in enumerate(hits[:k], start=1))
-
-    rows = [
-        dcg(y[row]) / dcg(sorted(y, reverse=True)) if any(y) else 0
-        for y, row in zip(Y, labels, strict=True)
-    ]
-    return np.average(rows, 0, weight)
-
-
-def psp_at_k(Y, labels, k, weight, propensities):
-    gained = best = 0
-    for y, row, w in zip(Y / propensities, labels, weight, strict=True):
-        gained += w * sum(y[row[:k]])
-        best += w * sum(sorted(y, reverse=True)[:k])
-    return gained / best if best else 0
 
 
 # ---- _xmc_text ----

@@ -9,6 +9,17 @@ import pytest
 from sklsh import SLIDEClassifier
 
 
+def test_labels_left_out_count_as_wrong(module, tiny, tmp_path):
+    xmc = module("xmc")
+    data = xmc.prepare(tiny, tmp_path / "scratch")
+    truth = data.Y_test.argmax(axis=1).A1
+    labels = np.full((len(truth), 5), -1)
+    labels[:, 0] = truth
+    assert xmc.scores(data, labels)["P@5"] == pytest.approx(20)
+    labels[0] = -1
+    assert xmc.scores(data, labels)["P@1"] == pytest.approx(99)
+
+
 def test_parts_add_up_to_the_whole(module, tiny, tmp_path):
     xmc, tail = module("xmc"), module("tail")
     data = xmc.prepare(tiny, tmp_path / "scratch", share=0.5)

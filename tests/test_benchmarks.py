@@ -167,17 +167,6 @@ def test_neighbours_are_found(module, tiny, width, monkeypatch, capsys):
     assert found[0] == 1 >= found[1] > found[2]
 
 
-def test_labels_left_out_count_as_wrong(module, tiny, tmp_path):
-    xmc = module("xmc")
-    data = xmc.prepare(tiny, tmp_path / "scratch")
-    truth = data.Y_test.argmax(axis=1).A1
-    labels = np.full((len(truth), 5), -1)
-    labels[:, 0] = truth
-    assert xmc.scores(data, labels)["P@5"] == pytest.approx(20)
-    labels[0] = -1
-    assert xmc.scores(data, labels)["P@1"] == pytest.approx(99)
-
-
 def test_counts_become_tfidf_and_other_values_unit_rows(module):
     xmc = module("xmc")
     X = sp.csr_matrix(np.array([[1, 2, 0], [0, 4, 1]], dtype=np.float32))

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-import reference
+import reference_metrics
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,12 +46,12 @@ def test_metrics_equal_their_twins(ranking, form, dtype):
     y, labels, k, weight, propensities = ranking
     given_y = form(y.astype(dtype))
     for metric in PLAIN:
-        twin = getattr(reference, metric.__name__)
+        twin = getattr(reference_metrics, metric.__name__)
         expected = pytest.approx(twin(y, labels, k, weight), abs=1e-12)
         assert metric(given_y, labels, k=k, sample_weight=weight) == expected
         expected = pytest.approx(twin(y, labels, k, np.ones(len(y))), abs=1e-12)
         assert metric(given_y, labels[:, :k], k=k) == expected
-    expected = reference.psp_at_k(y, labels, k, weight, propensities)
+    expected = reference_metrics.psp_at_k(y, labels, k, weight, propensities)
     weighted = {"k": k, "propensities": propensities, "sample_weight": weight}
     assert psp_at_k(given_y, labels, **weighted) == pytest.approx(expected, abs=1e-12)
 

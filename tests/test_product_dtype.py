@@ -8,6 +8,7 @@ from models import CLUSTER, CORNERS, X, assert_same_weights, make, wide_model, w
 
 from sklsh._auto import product_dtype_for
 from sklsh.metrics import precision_at_k
+from sklsh.optimizers import Adam
 
 
 @pytest.mark.parametrize("loss", ["softmax", "logistic", "softmax_logistic"])
@@ -63,6 +64,16 @@ def test_auto_is_8_bit_where_steps_are_sampled_and_gain(simd_level, width):
         assert product_dtype_for(settings, 3000, width) == wanted
         assert product_dtype_for(settings, 2048, width) == "float32"
     assert product_dtype_for(settings.set_params(product_dtype="int8"), 9, 9) == "int8"
+
+
+def test_auto_leaves_the_step_to_an_optimizer_that_has_its_own():
+    class Clipped(Adam):
+        def step(self, *args):
+            super().step(*args)
+
+    assert product_dtype_for(wide_model(optimizer=Clipped()), 3000, 16) == "float32"
+    plain, by_name = (wide_model(optimizer=o) for o in (Adam(), "adam"))
+    assert product_dtype_for(plain, 3000, 16) == product_dtype_for(by_name, 3000, 16)
 
 
 def test_auto_is_what_the_network_has():

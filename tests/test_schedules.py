@@ -7,6 +7,7 @@ import pytest
 from models import CLUSTER, X, assert_same_weights, make
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sklsh._auto import epochs_for
 from sklsh._network import Network
 from sklsh._training import rate_schedule
 from sklsh.optimizers import Adam
@@ -24,6 +25,18 @@ def test_factors(done, step):
         "invscaling": pytest.approx(1 / step**0.75),
         "constant": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ["n_rows", "n_epochs"], [(1, 10), (40_000, 10), (50_000, 8), (93_000, 4), (10**7, 4)]
+)
+def test_auto_makes_fewer_epochs_of_many_rows(n_rows, n_epochs):
+    assert epochs_for("auto", n_rows) == n_epochs
+    assert epochs_for(7, n_rows) == 7
+
+
+def test_auto_is_what_fit_makes():
+    assert make(max_iter="auto").fit(X, CLUSTER).n_iter_ == 10
 
 
 @pytest.fixture

@@ -151,6 +151,14 @@ def test_gain_of_a_few_rows_is_no_reason():
     assert choose_weight(precision, np.ones(100))[0] == WEIGHTS[3]
 
 
+def test_one_row_is_no_reason():
+    precision = np.zeros((9, len(WEIGHTS)))
+    precision[:, 3] = 1
+    assert choose_weight(precision[:1], np.ones(1))[0] == 0
+    assert choose_weight(precision, np.eye(9)[4])[0] == 0  # one row with a weight
+    assert choose_weight(precision, np.ones(9))[0] == WEIGHTS[3]
+
+
 def test_rows_of_no_weight_choose_nothing():
     precision = curve_of([0.1])
     precision[50:, 2:] += 0.4

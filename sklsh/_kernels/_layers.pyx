@@ -20,15 +20,25 @@ def drop_units(
 ):
     """Set each activation to zero with probability `rate`, and scale the others up to match.
 
-    The probability is a multiple of 2 ** -16. O(n width).
+    The probability is rounded down to a multiple of 2 ** -16. O(n width).
     """
     cdef:
         Py_ssize_t n = activations.shape[0], width = activations.shape[1], i
-        unsigned int threshold = <unsigned int> (rate * 65536)
-        float scale = <float> (1 / (1 - rate))
+        unsigned int threshold = drop_threshold(rate)
+        float scale = drop_scale(rate)
         unsigned long long salt = mix(seed)
     for i in prange(n, num_threads=n_threads, schedule="static", nogil=True):
         drop(&activations[i, 0], width, threshold, scale, salt + <unsigned long long> (i * width))
+
+
+cdef inline unsigned int drop_threshold(double rate) noexcept nogil:
+    """What 16 random bits must reach for a unit to be kept."""
+    return <unsigned int> (rate * 65536)
+
+
+cpdef float drop_scale(double rate):
+    """What `drop_units` multiplies the units by that it keeps."""
+    return 65536.0 / (65536 - drop_threshold(rate))
 
 
 cdef inline void drop(

@@ -9,9 +9,8 @@ Cauchy and Schwarz: rows have unit length, so what is left of a sum is at most t
 of what is left of the query.
 """
 
-from cython.parallel import parallel, prange
+from cython.parallel import parallel, prange, threadid
 from libc.math cimport INFINITY, sqrt
-from libc.stdlib cimport free, malloc
 
 from sklsh._kernels._ranking cimport offer
 
@@ -37,32 +36,30 @@ def nearest(
     Py_ssize_t n_rows,
     int[:, ::1] ids,               # OUT (n_queries, k): -1 where fewer share a feature
     float[:, ::1] cosines,         # OUT (n_queries, k): 0 there
+    float[:, ::1] sums,            # SCRATCH (n_threads, >= n_rows)
+    int[:, ::1] touched,           # SCRATCH (n_threads, > n_rows)
     int n_threads,
 ):
     """The k rows of largest positive cosine with each query, best first; ties to the smaller id.
 
     O(postings of the query's features) for a query, and less where those of common features
-    can be left unread; 8 n_rows bytes a thread. Sums are taken in the order of `features`.
+    can be left unread. Sums are taken in the order of `features`.
     """
     cdef:
         Py_ssize_t n_queries = ids.shape[0], k = ids.shape[1], i, r
-        float* sums = NULL
-        int* touched = NULL
+        int thread
         Index index
     if n_queries == 0 or k == 0:
         return
     index.starts, index.rows, index.values = &starts[0], &rows[0], &values[0]
     with nogil, parallel(num_threads=n_threads):
-        sums = <float*> malloc(n_rows * sizeof(float))
-        touched = <int*> malloc((n_rows + 1) * sizeof(int))
+        thread = threadid()
         for r in range(n_rows):
-            sums[r] = -INFINITY  # not touched
+            sums[thread, r] = -INFINITY  # not touched
         for i in prange(n_queries, schedule="dynamic", chunksize=16):
             nearest_to(&features[0] + indptr[i], &weights[0] + indptr[i],
-                       indptr[i + 1] - indptr[i], index, sums, touched,
+                       indptr[i + 1] - indptr[i], index, &sums[thread, 0], &touched[thread, 0],
                        &ids[i, 0], &cosines[i, 0], k)
-        free(sums)
-        free(touched)
 
 
 cdef void nearest_to(

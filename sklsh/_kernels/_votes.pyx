@@ -1,8 +1,7 @@
 """Votes of neighbours for labels, added to the scores of a list of labels."""
 
-from cython.parallel import parallel, prange
+from cython.parallel import parallel, prange, threadid
 from libc.math cimport INFINITY
-from libc.stdlib cimport calloc, free
 
 from sklsh._kernels._ranking cimport offer
 
@@ -14,8 +13,8 @@ def blend(
     const float[:, ::1] shares,    # IN (n, n_neighbors): what each neighbour's vote weighs
     const Py_ssize_t[::1] indptr,  # IN (n_rows + 1,): labels of the rows that vote, as CSR
     const int[::1] labels,         # IN (nnz,)
-    Py_ssize_t n_labels,
     float weight,
+    float[:, ::1] votes,           # SCRATCH (n_threads, n_labels), zero before and after
     int[:, ::1] best,              # OUT (n, k): -1 where there are fewer
     float[:, ::1] blended,         # OUT (n, k): -inf there
     int n_threads,
@@ -23,22 +22,20 @@ def blend(
     """The k labels of largest score + weight * vote, best first; ties to the smaller label.
 
     Candidates are the list and the neighbours' labels; where the list lacks one of those,
-    its score is the least of the list, which is no less than its own.
-    O(m + labels of the neighbours) for a row, and 4 n_labels bytes a thread.
+    its score is the least of the list. O(m + labels of the neighbours) for a row.
     """
     cdef:
         Py_ssize_t n = ids.shape[0], i
-        float* votes = NULL
+        int thread
     if n == 0 or best.shape[1] == 0:
         return
     with nogil, parallel(num_threads=n_threads):
-        votes = <float*> calloc(n_labels, sizeof(float))
+        thread = threadid()
         for i in prange(n, schedule="dynamic", chunksize=64):
             blend_row(&ids[i, 0], &scores[i, 0], ids.shape[1],
                       &neighbors[i, 0], &shares[i, 0], neighbors.shape[1],
-                      &indptr[0], &labels[0], weight, votes,
+                      &indptr[0], &labels[0], weight, &votes[thread, 0],
                       &best[i, 0], &blended[i, 0], best.shape[1])
-        free(votes)
 
 
 cdef void blend_row(

@@ -4,6 +4,7 @@ import numpy as np
 
 from sklsh._coded_rows import CodedRows
 from sklsh._kernels import _candidates
+from sklsh._kernels._coded_rows import MAX_DEPTH
 from sklsh._output_tables import OutputTables
 from sklsh.negatives._protocol import LOGQ, Candidates, Inclusion, Sampler, WithTables, shift_of
 
@@ -154,8 +155,9 @@ class LSH(WithTables, Uniform):
     Notes
     -----
     The design is SLIDE's (arXiv:1903.03129), with three changes: the batch shares one
-    set, hits are re-ranked by their logits, and a uniform tail is mixed in. Rows of a
-    batch find much the same classes: so some of them ask, and a class is scored once.
+    set, hits are re-ranked by estimates of their logits, and a uniform tail is mixed in.
+    Rows of a batch find much the same classes: so some of them ask, and a class is scored
+    once.
     """
 
     def __init__(self, n_classes, correction, *, n_active, seed, tail=0.25, **tables):
@@ -187,7 +189,7 @@ class LSH(WithTables, Uniform):
 
     def _depth(self, n_asking):
         """Places in each row's ranking: several times its turn, as rows find the same."""
-        return int(np.clip(2 * self.n_active // max(n_asking, 1), 16, 64))
+        return int(np.clip(2 * self.n_active // max(n_asking, 1), 16, MAX_DEPTH))
 
     def refresh(self, output, ids):
         """Take note of the changed rows; tables and codes take them over when it is time."""

@@ -31,6 +31,14 @@ def test_units_are_dropped_independently_and_as_often_as_asked():
     assert abs(between) < 5 * rate * (1 - rate) / np.sqrt(kept.size)
 
 
+@pytest.mark.parametrize("rate", [0.3, 0.999, 0.99999])
+def test_mean_outlives_dropout_at_any_rate(rate):
+    n_kept = 4e6 * (1 - rate)
+    units = np.ones((4000, 1008), dtype=np.float32)
+    _layers.drop_units(units, rate, 0, 1)
+    assert units.mean(dtype=float) == pytest.approx(1, abs=5 / np.sqrt(n_kept))
+
+
 @pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("width", [1, 16, 32, 100, 130])
 @pytest.mark.parametrize("n", [0, 1, 70])
