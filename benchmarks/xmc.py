@@ -18,6 +18,10 @@ Python (pip install torch). omikuji, PECOS and napkinXC want NumPy below 2 and r
 
     pip install "numpy<2" scipy omikuji==0.5.2 libpecos==1.2.8 napkinxc==0.7.2
 
+The rivals named "-blend" get the votes of neighbours that NeighborBlendClassifier gives to ours:
+the same rows vote, and their weight is chosen on the same held-out rows. What rivals give as
+probabilities becomes logits first.
+
 What is not installed is left out. With --json a run replaces the one of the same data,
 system, epochs and seed in FILE and leaves the others, so that tables can be made in pieces;
 with --missing only what FILE does not hold is run. benchmarks/results/xmc.json is what the
@@ -137,7 +141,7 @@ def predicted(wanted, data, rivals_python, scratch):
     python = rivals_python if system.rival else sys.executable
     with tempfile.TemporaryDirectory(dir=scratch) as out:
         task = wanted | {"data": str(data.folder), "out": out, "k": K}
-        environment = os.environ | ONE_THREAD
+        environment = os.environ | ONE_THREAD | {"RIVALS_PYTHON": str(rivals_python)}
         if system.rival:
             environment.pop("PYTHONPATH", None)
         done = subprocess.run(
@@ -145,7 +149,7 @@ def predicted(wanted, data, rivals_python, scratch):
             cwd=HERE, env=environment, capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode == MISSING:
-            print(f"{data.name}: no {name}; pip install {system.package} for {python}")
+            print(f"{data.name}: no {name}; {done.stderr.splitlines()[-1]}")
             return None
         if done.returncode:
             print(f"{data.name}: {name} failed\n{done.stderr[-2000:]}")

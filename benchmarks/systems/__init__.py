@@ -8,7 +8,15 @@ network, None for its usual ones, and its settings) and offers
     rows(X) -> rows               test rows in its own form; not timed
     predict(rows, k) -> labels    (n, k) ids, best first, -1 where fewer came; timed
     save()                        writes the model into `folder`, weighed there; not timed
-    fit_parts(cpu_s) -> figures   of the CPU seconds of `fit`; only where it has parts
+    folder                        as given; what is in it is weighed
+
+and, where they make sense,
+
+    candidates(rows, k) -> labels, logits    as `predict`; the logit beside -1 means nothing
+    fit_parts(cpu_s) -> figures   of the CPU seconds of `fit`
+    process_time() -> seconds     CPU so far, of this process and those that it has started
+    peak_bytes                    of the largest process that it has started
+    versions                      of packages there
 
 X is a CSR matrix of float32, Y a CSR matrix of ones. Everything runs on one thread.
 """
@@ -57,6 +65,11 @@ class System:
     rival: bool = False
     epochs: bool = False
 
+    @property
+    def distribution(self):
+        """Name of the package."""
+        return self.package.split("==")[0]
+
 
 def _sklsh(title, sampled=False, module="network", **settings):
     n_labels = (SAMPLED_FROM, 10**9) if sampled else (1, 10**9)
@@ -65,6 +78,11 @@ def _sklsh(title, sampled=False, module="network", **settings):
 
 def _rival(title, module, package, n_labels=(1, 10**9), **settings):
     return System(title, module, package, settings, n_labels, rival=True)
+
+
+def _voted(name, rival):
+    title = f"{rival.title}, with votes of neighbours"
+    return System(title, "voted", "sklsh", {"rival": name}, rival.n_labels)
 
 
 SYSTEMS = {
@@ -92,6 +110,8 @@ SYSTEMS = {
         "napkinXC BR", "napkinxc_linear", "napkinxc==0.7.2", (1, SAMPLED_FROM - 1), kind="BR"
     ),
 }  # fmt: skip
+WITH_VOTES = ("omikuji", "omikuji-bonsai", "pecos", "napkinxc-plt")
+SYSTEMS |= {f"{name}-blend": _voted(name, SYSTEMS[name]) for name in WITH_VOTES}
 
 
 def batch_size(n_rows):

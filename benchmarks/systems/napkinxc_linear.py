@@ -7,6 +7,8 @@ import numpy as np
 from napkinxc.models import BR, PLT
 from scipy.sparse import csr_matrix
 
+from systems.lists import listed
+
 
 class Model:
     """A PLT or BR."""
@@ -36,6 +38,10 @@ class Model:
         for i, row in enumerate(found):
             labels[i, : len(row)] = row
         return labels
+
+    def candidates(self, X, k):
+        """Its probabilities as logits."""
+        return listed(self.model.predict_proba(X, top_k=k), X.shape[0], k)
 
     def save(self):
         """Nothing: training has written the model."""

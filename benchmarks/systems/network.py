@@ -29,6 +29,10 @@ class Model:
         """Exact top k."""
         return self.classifier.predict_top_k(X, k)[0]
 
+    def candidates(self, X, k):
+        """Exact top k and their logits."""
+        return self.classifier.predict_top_k(X, k)
+
     def save(self):
         """What predicting needs, without the state of the optimizer."""
         joblib.dump(self.classifier.lean_copy(), self.folder / "model.joblib")

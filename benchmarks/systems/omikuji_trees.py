@@ -7,6 +7,8 @@ settings that its documentation gives. It takes one row at a time, and no seed.
 import numpy as np
 import omikuji
 
+from systems.lists import listed
+
 
 class Model:
     """Three trees; `settings` are omikuji's own hyper-parameters."""
@@ -44,6 +46,11 @@ class Model:
             found = [label for label, _ in self.model.predict(row, beam_size=10, top_k=k)]
             labels[i, : len(found)] = found
         return labels
+
+    def candidates(self, rows, k):
+        """Its mean probabilities as logits."""
+        found = (self.model.predict(row, beam_size=10, top_k=k) for row in rows)
+        return listed(found, len(rows), k)
 
     def save(self):
         """Omikuji's own files."""

@@ -9,6 +9,8 @@ from pecos.xmc import Indexer, LabelEmbeddingFactory
 from pecos.xmc.xlinear.model import XLinearModel
 from scipy.sparse import csc_matrix, csr_matrix
 
+from systems.lists import listed
+
 
 class Model:
     """PIFA, hierarchical k-means, linear rankers."""
@@ -34,13 +36,23 @@ class Model:
 
     def predict(self, X, k):
         """Beam search, beam 10."""
-        found = self.model.predict(X, beam_size=10, only_topk=k, threads=1)
         labels = np.full((X.shape[0], k), -1)
-        for i in range(X.shape[0]):
-            part = slice(found.indptr[i], found.indptr[i + 1])
-            best = found.indices[part][np.argsort(-found.data[part], kind="stable")]
+        for i, (best, _) in enumerate(self._best_first(X, k)):
             labels[i, : len(best)] = best
         return labels
+
+    def candidates(self, X, k):
+        """What its hinge makes of the margins, a number between 0 and 1, as logits."""
+        found = (list(zip(*row, strict=True)) for row in self._best_first(X, k))
+        return listed(found, X.shape[0], k)
+
+    def _best_first(self, X, k):
+        """Labels and scores of each row."""
+        found = self.model.predict(X, beam_size=10, only_topk=k, threads=1)
+        for i in range(X.shape[0]):
+            part = slice(found.indptr[i], found.indptr[i + 1])
+            order = np.argsort(-found.data[part], kind="stable")
+            yield found.indices[part][order], found.data[part][order]
 
     def save(self):
         """PECOS's own files."""

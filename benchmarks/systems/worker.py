@@ -39,62 +39,79 @@ def peak_bytes():
 
 
 class Clock:
-    """CPU and wall seconds since the last look, children left out."""
+    """CPU and wall seconds since it was made.
 
-    def __init__(self):
-        self.last = time.process_time(), time.perf_counter()
+    Parameters
+    ----------
+    process_time : callable
+        Tells CPU seconds; by default those of this process without its children.
+    """
+
+    def __init__(self, process_time=time.process_time):
+        self.process_time = process_time
+        self.last = process_time(), time.perf_counter()
 
     def seconds(self, name):
         """Both, under keys that begin with `name`."""
-        now = time.process_time(), time.perf_counter()
+        now = self.process_time(), time.perf_counter()
         cpu, wall = (b - a for a, b in zip(self.last, now, strict=True))
         return {f"{name}_cpu_s": cpu, f"{name}_wall_s": wall}
 
 
+def model_of(task):
+    """The model that the task names, its folder made; leaves if it is not installed."""
+    system = SYSTEMS[task["system"]]
+    try:
+        metadata.version(system.distribution)
+    except metadata.PackageNotFoundError:
+        print(f"pip install {system.package} for {sys.executable}", file=sys.stderr)
+        sys.exit(MISSING)
+    module = import_module(f"systems.{system.module}")
+    folder = Path(task["out"], "model")
+    folder.mkdir()
+    epochs = {"epochs": task["epochs"]} if system.epochs else {}
+    return module.Model(seed=task["seed"], folder=folder, **epochs, **system.settings)
+
+
+def versions_of(name):
+    """Of the system's package, and of what it runs under."""
+    distribution = SYSTEMS[name].distribution
+    return {
+        distribution: metadata.version(distribution),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "python": platform.python_version(),
+    }
+
+
 def run(task):
     """Do the task; returns labels, figures and versions."""
-    system = SYSTEMS[task["system"]]
-    package = system.package.split("==")[0]
-    module = import_module(f"systems.{system.module}")
-    data, out = Path(task["data"]), Path(task["out"])
+    model = model_of(task)
+    data = Path(task["data"])
     X, Y, X_test = (sp.load_npz(data / f"{name}.npz") for name in ("X_train", "Y_train", "X_test"))
-    epochs = {"epochs": task["epochs"]} if system.epochs else {}
-    folder = out / "model"
-    folder.mkdir()
-    model = module.Model(seed=task["seed"], folder=folder, **epochs, **system.settings)
+    process_time = getattr(model, "process_time", time.process_time)
 
     inputs = model.fit_input(X, Y)
-    clock = Clock()
+    clock = Clock(process_time)
     model.fit(*inputs)
     figures = clock.seconds("fit")
     if hasattr(model, "fit_parts"):
         figures |= model.fit_parts(figures["fit_cpu_s"])
     rows = model.rows(X_test)
-    clock = Clock()
+    clock = Clock(process_time)
     labels = model.predict(rows, task["k"])
     figures |= clock.seconds("predict")
     figures["predict_cpu_ms_per_row"] = 1000 * figures["predict_cpu_s"] / X_test.shape[0]
-    figures["peak_mb"] = peak_bytes() / 1e6
+    figures["peak_mb"] = (peak_bytes() + getattr(model, "peak_bytes", 0)) / 1e6
     model.save()
-    n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    n_bytes = sum(path.stat().st_size for path in model.folder.rglob("*") if path.is_file())
     figures["model_mb"] = n_bytes / 1e6
-    versions = {
-        package: metadata.version(package),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "python": platform.python_version(),
-    }
-    return labels, figures, versions
+    return labels, figures, getattr(model, "versions", {}) | versions_of(task["system"])
 
 
 def main():
     """Run the task given on the command line."""
     task = json.loads(sys.argv[1])
-    package = SYSTEMS[task["system"]].package
-    try:
-        metadata.version(package.split("==")[0])
-    except metadata.PackageNotFoundError:
-        sys.exit(MISSING)
     labels, figures, versions = run(task)
     out = Path(task["out"])
     np.save(out / "labels.npy", labels)
