@@ -1,6 +1,7 @@
 """Benchmarks that add neighbours' votes to a system in a process of its own."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,26 +23,49 @@ def crowded(tmp_path):
     return folder
 
 
-@pytest.mark.slow  # three processes
-def test_votes_for_a_system_elsewhere_are_those_for_it_here(module, crowded, tmp_path, monkeypatch):
-    xmc, worker = module("xmc"), module("systems.worker")
-    systems = module("systems").SYSTEMS
-    here = systems["sklsh-blend"]
-    settings = {"rival": "sklsh"}
-    monkeypatch.setitem(systems, "sklsh-voted", type(here)("", "voted", "sklsh", settings))
-    data = xmc.prepare(crowded, tmp_path / "scratch")
-    done = {}
-    for name in ("sklsh-blend", "sklsh-voted"):
+@pytest.fixture
+def ours_elsewhere(module, monkeypatch):
+    """Name under which our own network runs as a rival would."""
+    systems = module("systems")
+    system = systems.System("", "voted", "sklsh", {"rival": "sklsh"})
+    monkeypatch.setitem(systems.SYSTEMS, "sklsh-voted", system)
+    return "sklsh-voted"
+
+
+@pytest.mark.slow  # two processes
+def test_votes_for_a_system_elsewhere_are_those_for_it_here(
+    module, crowded, ours_elsewhere, tmp_path
+):
+    worker = module("systems.worker")
+    X, Y = (sp.csr_matrix(sp.load_npz(crowded / f"{name}_train.npz")) for name in "XY")
+    X_test = sp.csr_matrix(sp.load_npz(crowded / "X_test.npz"))
+    models = []
+    for name in ("sklsh-blend", ours_elsewhere):
         out = tmp_path / name
         out.mkdir()
-        task = {"system": name, "epochs": None, "seed": 0, "k": 5}
-        done[name] = worker.run(task | {"data": str(data.folder), "out": str(out)})
-    (labels, ours, _), (voted, theirs, versions) = done.values()
-    np.testing.assert_array_equal(voted, labels)
-    assert theirs["weight"] == ours["weight"] > 0
-    assert theirs["fit_cpu_s"] > theirs["search_cpu_s"] > 0 < theirs["predict_cpu_s"]
-    assert theirs["model_mb"] == pytest.approx(ours["model_mb"], rel=0.2)
-    assert theirs["peak_mb"] > ours["peak_mb"] > 20
+        model = worker.model_of({"system": name, "epochs": None, "seed": 3, "out": str(out)})
+        model.fit(X.astype(np.float32), Y)
+        models.append(model)
+    here, elsewhere = models
+    assert elsewhere.classifier.weight_scores_ == here.classifier.weight_scores_
+    assert elsewhere.classifier.weight_ > 0
+    labels = here.predict(X_test.astype(np.float32), 5)
+    np.testing.assert_array_equal(elsewhere.predict(X_test.astype(np.float32), 5), labels)
+
+
+@pytest.mark.slow  # two processes
+def test_costs_are_those_of_all_processes(module, crowded, ours_elsewhere, tmp_path):
+    data = module("xmc").prepare(crowded, tmp_path / "scratch")
+    task = {"system": ours_elsewhere, "epochs": None, "seed": 0, "k": 5}
+    task |= {"data": str(data.folder), "out": str(tmp_path)}
+    worker = module("systems.worker")
+    labels, figures, versions = worker.run(task)
+    assert labels.shape == (100, 5)
+    assert figures["fit_cpu_s"] > figures["search_cpu_s"] > 0 < figures["predict_cpu_s"]
+    assert figures["peak_mb"] > worker.peak_bytes() / 1e6 + 20
+    assert {path.name for path in (tmp_path / "model").rglob("*") if path.is_file()} == {
+        "model.joblib", "votes.joblib"
+    }  # fmt: skip
     assert versions["sklsh"]
 
 
@@ -70,3 +94,10 @@ def test_a_system_that_fails_is_an_error(module, tmp_path):
     assert rivals.versions["sklsh"]
     with pytest.raises(SystemExit, match="left with status 1"):
         rivals.ask(process, "fit")
+
+
+def test_places_that_nothing_filled_hold_no_label(module, tmp_path):
+    model = module("systems.voted").Model(seed=0, folder=tmp_path, rival="sklsh")
+    lists = np.array([[4, 11], [2, 3]]), np.array([[1, -np.inf], [2, 1]])
+    model.classifier = SimpleNamespace(predict_top_k=lambda X, k: lists)
+    assert model.predict(None, 2).tolist() == [[4, -1], [2, 3]]
