@@ -42,9 +42,16 @@ def test_lsh_finds_most_of_the_best_and_scores_them_exactly(wide):
     assert shares[64] > 0.9
 
 
+@pytest.fixture(scope="module")
+def trained_on_all():
+    """A model whose training looked at every class: others have no row that could be hashed."""
+    return wide_model((32,), n_active=1000).fit(*wide_problem(3000))
+
+
 @pytest.mark.parametrize("k", [1, 5, 300])
-def test_lsh_is_exact_where_every_class_is_a_candidate(k, wide, simd_level):
-    rows, model = wide
+def test_lsh_is_exact_where_every_class_is_a_candidate(k, trained_on_all, simd_level):
+    rows, model = wide_problem(300, seed=1)[0], copy.deepcopy(trained_on_all)
+    assert model.coefs_[-1].any(axis=0).all()
     exact = model.predict_top_k(rows, k)
     found = model.set_params(prediction="lsh", n_bits=1, n_tables=64).predict_top_k(rows, k)
     assert_allclose(found[1], exact[1], rtol=1e-4, atol=1e-5)
