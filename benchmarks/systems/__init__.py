@@ -8,7 +8,6 @@ network, None for its usual ones, and its settings) and offers
     rows(X) -> rows               test rows in its own form; not timed
     predict(rows, k) -> labels    (n, k) ids, best first, -1 where fewer came; timed
     save()                        writes the model into `folder`, weighed there; not timed
-    folder                        as given; what is in it is weighed
 
 and, where they make sense,
 

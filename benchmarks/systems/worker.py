@@ -104,7 +104,8 @@ def run(task):
     figures["predict_cpu_ms_per_row"] = 1000 * figures["predict_cpu_s"] / X_test.shape[0]
     figures["peak_mb"] = (peak_bytes() + getattr(model, "peak_bytes", 0)) / 1e6
     model.save()
-    n_bytes = sum(path.stat().st_size for path in model.folder.rglob("*") if path.is_file())
+    files = Path(task["out"], "model").rglob("*")
+    n_bytes = sum(path.stat().st_size for path in files if path.is_file())
     figures["model_mb"] = n_bytes / 1e6
     return labels, figures, getattr(model, "versions", {}) | versions_of(task["system"])
 
