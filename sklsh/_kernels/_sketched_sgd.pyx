@@ -1,0 +1,574 @@
+"""Stochastic gradient descent on a linear model that is kept in a table and a count-sketch.
+
+The features that matter most have exact weights in the table's rows; the rest share the cells
+of the sketch. In "active" mode (Tai, Sharan, Bailis and Valiant, doi:10.1145/3183713.3183733,
+"active-set weight-median sketch") a feature has its weight in one of them: the sketch holds
+the tail, of which a feature moves into the table when its estimate passes the threshold, and
+back when the table is full. In "mission" mode (Aghazadeh et al., arXiv:1806.04310) every gradient
+goes to the sketch, the table holds its heavy hitters, and only those of them that are among
+the `keep` largest make predictions.
+
+A batch is scored against the model as it was before, and then changes it. Each thread scores
+some of its rows; rows of the table and cells of the sketch belong to one thread each, which
+reads all of the batch in order. So the model does not depend on the number of threads.
+Features that come into the table do so one by one, in the order of the batch.
+"""
+
+from cython.parallel import parallel, threadid
+from libc.math cimport fabsf, powf
+from libc.string cimport memchr, memcpy, memmove, memset
+
+from sklsh._kernels._active_table cimport Table, find, link, norm, raise_threshold, slot_of
+from sklsh._kernels._cells cimport (
+    Cells, add_to_cells, as_cells, cell_of, estimate, hash_of, median, median_of_three,
+)
+from sklsh._kernels._margin_losses cimport (
+    HINGE, HUBER, LOG_LOSS, MULTINOMIAL, SQUARED_ERROR, Loss, loss_and_gradient,
+)
+from sklsh._kernels._simd cimport prefetch_bytes
+
+cdef extern from "barrier.h" nogil:
+    void wait_for_team() noexcept
+
+LOSSES = {
+    "log_loss": LOG_LOSS, "hinge": HINGE, "squared_error": SQUARED_ERROR, "huber": HUBER,
+    "multinomial": MULTINOMIAL,
+}
+
+cdef enum:
+    BLOCK = 16          # features whose slots are asked for together
+    UPKEEP = 4          # entries, per row of the table, from one upkeep to the next
+    MOST_DEPTH = 16
+
+ctypedef fused Index:
+    int
+    long long
+
+ctypedef struct Model:
+    float* weights          # (depth * width + capacity, n_columns): cells, then the table's
+    float* bias             # (n_columns,)
+    Table table
+    Cells tail
+    Py_ssize_t n_cells, n_columns
+    double scale            # of all weights
+    double shrinkage        # that the weights of the table still have to undergo
+    bint mission
+
+ctypedef struct Rows:
+    const Py_ssize_t* indptr
+    const float* values
+    const float* targets
+    const float* row_weights
+
+ctypedef struct Batch:
+    const Py_ssize_t* rows      # (n,)
+    Py_ssize_t n
+    Py_ssize_t* starts          # (n + 1,): where each row's entries begin in the next two
+    int* places                 # (n_entries, n_places)
+    unsigned char* promising    # (n_entries,): whether the feature may deserve a row
+    int n_places
+    float* gradients            # (n, n_columns)
+    float* losses               # (n,)
+    float step                  # learning rate over scale
+
+
+cdef inline float sign_at(int place) noexcept nogil:
+    """A place is twice a row of the model's weights, and one more where the sign is -1."""
+    return 1 - 2 * (place & 1)
+
+
+cdef inline bint is_mine(int row, Py_ssize_t n_columns, int thread, int n_threads) noexcept nogil:
+    """Whether a row of weights belongs to this thread: cache lines are dealt at random."""
+    cdef unsigned int line = <unsigned int> ((row * n_columns) >> 4) * 0x9E3779B1u
+    return n_threads == 1 or <int> ((<unsigned long long> line * n_threads) >> 32) == thread
+
+
+cdef void find_places(
+    const Model* model, const Index* features, Py_ssize_t n, int* places
+) noexcept nogil:
+    """Where the weight of each feature of a row is.
+
+    In "active" mode that is the feature's row of the table, or its cells; in "mission" mode its
+    cells, and then its row of the table or -1.
+    """
+    cdef:
+        Py_ssize_t block, first, n_here, j
+        unsigned long long[BLOCK] hashes
+        Table table = model.table    # copies, which no store to places can change
+        Cells tail = model.tail
+        int row, n_cells = <int> model.n_cells
+    for block in range((n + BLOCK - 1) // BLOCK):
+        first = block * BLOCK
+        n_here = min(n - first, BLOCK)
+        for j in range(n_here):
+            hashes[j] = hash_of(&tail, features[first + j])
+            prefetch_bytes(table.slots + slot_of(&table, hashes[j]), 4)
+        if tail.depth == 1 and not model.mission:
+            for j in range(n_here):
+                row = find(&table, features[first + j], hashes[j])
+                places[j] = 2 * (n_cells + row) if row >= 0 else place_of(&tail, &hashes[j], 0)
+            places += n_here
+        else:
+            for j in range(n_here):
+                row = find(&table, features[first + j], hashes[j])
+                places += write_places(&tail, &hashes[j], row, n_cells, model.mission, places)
+
+
+cdef inline int place_of(const Cells* cells, unsigned long long* key_hash, int r) noexcept nogil:
+    """Place of a key's cell in row r: twice its number, and one more where the sign is -1."""
+    cdef:
+        float sign
+        int cell = <int> cell_of(cells, key_hash, r, &sign)
+    return 2 * cell + (sign < 0)
+
+
+cdef inline int write_places(
+    const Cells* cells, unsigned long long* key_hash, int row, int n_cells, bint mission,
+    int* places,
+) noexcept nogil:
+    """The places of one feature; returns how many there are."""
+    cdef int r
+    for r in range(cells.depth):
+        places[r] = place_of(cells, key_hash, r)
+    if mission:
+        places[cells.depth] = row
+    elif row >= 0:
+        places[0] = 2 * (n_cells + row)
+    return cells.depth + mission
+
+
+cdef inline float weight_at(
+    const float* weights, const int* places, int depth, Py_ssize_t n_cells,
+    Py_ssize_t n_columns, Py_ssize_t c,
+) noexcept nogil:
+    """One column of the weight at a feature's places: the table's, or the median of the cells."""
+    cdef:
+        int r
+        float value[MOST_DEPTH]
+    value[0] = sign_at(places[0]) * weights[(places[0] >> 1) * n_columns + c]
+    if depth == 1 or places[0] >= 2 * n_cells:
+        return value[0]
+    for r in range(1, depth):
+        value[r] = sign_at(places[r]) * weights[(places[r] >> 1) * n_columns + c]
+    if depth == 3:
+        return median_of_three(value[0], value[1], value[2])
+    return median(value, depth)
+
+
+cdef inline void read_weight(
+    const Model* model, const int* places, int depth, float* out
+) noexcept nogil:
+    """out <- all columns of the weight at a feature's places"""
+    cdef Py_ssize_t c
+    for c in range(model.n_columns):
+        out[c] = weight_at(model.weights, places, depth, model.n_cells, model.n_columns, c)
+
+
+cdef float score_in_one(
+    const Model* model, const float* values, const int* places, Py_ssize_t n, int depth
+) noexcept nogil:
+    """Score of a row of n features, in "active" mode with one column."""
+    cdef:
+        Py_ssize_t j, n_cells = model.n_cells
+        const float* weights = model.weights
+        float total = 0
+    for j in range(n):
+        total += values[j] * weight_at(weights, places + j * depth, depth, n_cells, 1, 0)
+    return total
+
+
+cdef void score(
+    const Model* model, const float* values, const int* places, Py_ssize_t n, float* scores,
+    float* buffer,
+) noexcept nogil:
+    """Scores of a row of n features; `buffer` takes n_columns floats."""
+    cdef:
+        Py_ssize_t j, c, n_columns = model.n_columns
+        int depth = model.tail.depth, row
+        const float* weights
+    memset(scores, 0, n_columns * sizeof(float))
+    if model.mission:
+        for j in range(n):
+            row = places[j * (depth + 1) + depth]
+            weights = model.table.weights + row * n_columns
+            if row >= 0 and norm(weights, n_columns) >= model.table.threshold:
+                for c in range(n_columns):
+                    scores[c] += values[j] * weights[c]
+    elif n_columns == 1:
+        if depth == 1:
+            scores[0] = score_in_one(model, values, places, n, 1)
+        else:
+            scores[0] = score_in_one(model, values, places, n, depth)
+    else:
+        for j in range(n):
+            read_weight(model, places + j * depth, depth, buffer)
+            for c in range(n_columns):
+                scores[c] += values[j] * buffer[c]
+    for c in range(n_columns):
+        scores[c] = <float> (scores[c] * model.scale) + model.bias[c]
+
+
+cdef Py_ssize_t step_in_one(
+    Model* model, const Rows* rows, const Batch* batch, int thread, int n_threads
+) noexcept nogil:
+    """The step of `take_step` with one column, and one row of cells, in "active" mode."""
+    cdef:
+        Py_ssize_t i, j, n_promising = 0, n_cells = model.n_cells
+        float threshold = model.table.threshold, factor
+        float* weights = model.weights
+        const float* values
+        const int* places = batch.places
+        int row
+        bint heavy
+    for i in range(batch.n):
+        factor = -batch.step * batch.gradients[i]
+        values = rows.values + rows.indptr[batch.rows[i]] - batch.starts[i]
+        for j in range(batch.starts[i], batch.starts[i + 1]):
+            row = places[j] >> 1
+            if is_mine(row, 1, thread, n_threads):
+                weights[row] += sign_at(places[j]) * factor * values[j]
+                if fabsf(weights[row]) > threshold and row < n_cells:
+                    batch.promising[j] = True
+                    n_promising += 1
+    return n_promising
+
+
+cdef Py_ssize_t take_step(
+    Model* model, const Rows* rows, const Batch* batch, int thread, int n_threads
+) noexcept nogil:
+    """Move what is this thread's of table and cells.
+
+    With one row of cells, returns for how many entries they now pass the threshold.
+    """
+    cdef:
+        Py_ssize_t i, j, p, c, n_columns = model.n_columns, n_promising = 0
+        int r, row, depth = model.tail.depth
+        const int* places
+        const float* gradient
+        float delta
+    if n_columns == 1 and depth == 1 and not model.mission:
+        if n_threads == 1:
+            return step_in_one(model, rows, batch, 0, 1)
+        return step_in_one(model, rows, batch, thread, n_threads)
+    for i in range(batch.n):
+        gradient = batch.gradients + i * n_columns
+        p = rows.indptr[batch.rows[i]]
+        for j in range(batch.starts[i], batch.starts[i + 1]):
+            places = batch.places + j * batch.n_places
+            for r in range(depth):
+                row = places[r] >> 1
+                if is_mine(row, n_columns, thread, n_threads):
+                    delta = -sign_at(places[r]) * batch.step * rows.values[p]
+                    for c in range(n_columns):
+                        model.weights[row * n_columns + c] += delta * gradient[c]
+                    if depth == 1 and row < model.n_cells and not model.mission and norm(
+                        model.weights + row * n_columns, n_columns
+                    ) > model.table.threshold:
+                        batch.promising[j] = True
+                        n_promising += 1
+                if row >= model.n_cells:
+                    break
+            p += 1
+    return n_promising
+
+
+cdef Py_ssize_t look_for_heavy(
+    const Model* model, const Batch* batch, Py_ssize_t first, Py_ssize_t last, float* buffer
+) noexcept nogil:
+    """Mark entries of some rows whose feature has passed the threshold outside of the table."""
+    cdef:
+        Py_ssize_t j, n_promising = 0
+        int depth = model.tail.depth
+        const int* places
+    for j in range(batch.starts[first], batch.starts[last]):
+        places = batch.places + j * batch.n_places
+        if places[depth] < 0 if model.mission else places[0] < 2 * model.n_cells:
+            read_weight(model, places, depth, buffer)
+            if norm(buffer, model.n_columns) > model.table.threshold:
+                batch.promising[j] = True
+                n_promising += 1
+    return n_promising
+
+
+cdef void refresh(
+    Model* model, const Batch* batch, int thread, int n_threads
+) noexcept nogil:
+    """Heavy hitters of the batch <- what the sketch says of them now."""
+    cdef:
+        Py_ssize_t j, n_columns = model.n_columns
+        int row, depth = model.tail.depth
+    for j in range(batch.starts[batch.n]):
+        row = batch.places[j * batch.n_places + depth]
+        if row >= 0 and is_mine(row, n_columns, thread, n_threads):
+            read_weight(model, batch.places + j * batch.n_places, depth,
+                        model.table.weights + row * n_columns)
+
+
+cdef inline Py_ssize_t next_promising(
+    const Batch* batch, Py_ssize_t first, Py_ssize_t last
+) noexcept nogil:
+    """The first promising one of some entries, -1 if there is none."""
+    cdef const void* found = memchr(batch.promising + first, True, last - first)
+    return -1 if found == NULL else <const unsigned char*> found - batch.promising
+
+
+cdef void promote(
+    Model* model, const Index* features, const Rows* rows, const Batch* batch, float* buffer
+) noexcept nogil:
+    """Give a row of the table to each promising feature that still passes the threshold."""
+    cdef:
+        Py_ssize_t i, j, p
+        Table* table = &model.table
+        unsigned long long key_hash
+    for i in range(batch.n):
+        j = batch.starts[i] - 1
+        while True:
+            j = next_promising(batch, j + 1, batch.starts[i + 1])
+            if j < 0:
+                break
+            batch.promising[j] = False
+            p = rows.indptr[batch.rows[i]] + j - batch.starts[i]
+            key_hash = hash_of(&model.tail, features[p])
+            if find(table, features[p], key_hash) >= 0:
+                continue
+            estimate(&model.tail, key_hash, buffer)
+            if norm(buffer, table.n_columns) <= table.threshold:
+                continue
+            if table.n == table.capacity:
+                compact(model)
+                if norm(buffer, table.n_columns) <= table.threshold:
+                    continue
+                if not model.mission:  # what was put back may share its cells
+                    estimate(&model.tail, key_hash, buffer)
+            table.ids[table.n] = features[p]
+            memcpy(table.weights + table.n * table.n_columns, buffer,
+                   table.n_columns * sizeof(float))
+            link(table, <int> table.n, key_hash)
+            table.n += 1
+            if not model.mission:
+                add_to_cells(&model.tail, key_hash, -1, buffer)
+
+
+cdef void compact(Model* model) noexcept nogil:
+    """Keep the `keep` rows of largest norm; others go back to the sketch. O(capacity)."""
+    cdef:
+        Table* table = &model.table
+        Py_ssize_t row, n_kept = 0, n_columns = table.n_columns, n_above = 0
+        Py_ssize_t n_ties
+    raise_threshold(table)
+    for row in range(table.n):
+        n_above += table.norms[row] > table.threshold
+    n_ties = table.keep - n_above
+    for row in range(table.n):
+        if table.norms[row] > table.threshold or (
+            table.norms[row] == table.threshold and n_ties > 0
+        ):
+            n_ties -= table.norms[row] == table.threshold
+            table.ids[n_kept] = table.ids[row]
+            memmove(table.weights + n_kept * n_columns, table.weights + row * n_columns,
+                    n_columns * sizeof(float))
+            n_kept += 1
+        elif not model.mission:
+            add_to_cells(&model.tail, hash_of(&model.tail, table.ids[row]), 1,
+                         table.weights + row * n_columns)
+    table.n = n_kept
+    for row in range(table.n_slots):
+        table.slots[row] = <int> table.capacity
+    for row in range(n_kept):
+        link(table, <int> row, hash_of(&model.tail, table.ids[row]))
+
+
+cdef void shrink(Model* model) noexcept nogil:
+    """Move the weights of the table towards zero by what the l1 penalty has come to."""
+    cdef:
+        Py_ssize_t i
+        float by = model.shrinkage / model.scale, weight
+    for i in range(model.table.n * model.table.n_columns):
+        weight = model.table.weights[i]
+        model.table.weights[i] = max(weight - by, 0) if weight > 0 else min(weight + by, 0)
+    model.shrinkage = 0
+
+
+cdef void fold_scale(Model* model) noexcept nogil:
+    """Multiply the scale into all weights."""
+    cdef Py_ssize_t i
+    for i in range((model.n_cells + model.table.n) * model.n_columns):
+        model.weights[i] *= model.scale
+    model.table.threshold *= model.scale
+    model.scale = 1
+
+ctypedef struct Plan:
+    const Py_ssize_t* order
+    const float* rates
+    Py_ssize_t n_rows, batch_size
+    Loss loss
+    float epsilon, l2, l1
+    Py_ssize_t entries       # since the last upkeep
+    double total_loss
+
+
+def sketched_sgd(
+    const Py_ssize_t[::1] indptr,      # IN (n + 1,): rows as CSR
+    const Index[::1] features,         # IN (nnz,)
+    const float[::1] values,           # IN (nnz,)
+    const float[::1] targets,          # IN (n,)
+    const float[::1] row_weights,      # IN (n,)
+    const Py_ssize_t[::1] order,       # IN (n_steps,): rows in the order of training
+    const float[::1] rates,            # IN (n_batches,): learning rates
+    Py_ssize_t batch_size,
+    Loss loss,
+    float epsilon,                     # where huber turns straight
+    float l2, float l1,
+    bint mission,
+    long long[::1] ids,                # IN/OUT (capacity + 1,): the table, -1 at the end
+    int[::1] slots,                    # IN/OUT (n_slots,)
+    Py_ssize_t n_active,               # rows of the table in use
+    Py_ssize_t keep,
+    float[:, ::1] weights,             # IN/OUT (depth * width + capacity, n_columns): cells,
+    int depth,                         #     row by row, then the weights of the table
+    unsigned long long seed,
+    float[::1] bias,                   # IN/OUT (n_columns,)
+    double[::1] status,                # IN/OUT (2,): scale of all weights, threshold
+    Py_ssize_t[::1] starts,            # SCRATCH (batch_size + 1,)
+    int[::1] places,                   # SCRATCH (most entries * depth, + 1 for "mission")
+    unsigned char[::1] promising,      # SCRATCH (most entries,), zero
+    float[:, ::1] gradients,           # SCRATCH (batch_size + n_threads, n_columns)
+    float[::1] losses,                 # SCRATCH (batch_size,)
+    float[:, ::1] norms,               # SCRATCH (2, capacity)
+    Py_ssize_t[::1] n_promising,       # SCRATCH (n_threads,)
+    int n_threads,
+):
+    """Train on rows in the order given; returns (rows of the table in use, sum of losses).
+
+    O(depth n_columns) an entry, and O(n_columns) more for each row of the table and each
+    UPKEEP entries of it.
+    """
+    cdef:
+        Model model
+        Rows rows
+        Plan plan
+        int thread
+    if order.shape[0] == 0:
+        return n_active, 0.0
+    model.n_columns = weights.shape[1]
+    model.n_cells = weights.shape[0] - ids.shape[0] + 1
+    model.weights = &weights[0, 0]
+    model.tail = as_cells(model.weights, depth, model.n_cells // depth, model.n_columns, True, seed)
+    model.table.ids, model.table.slots = &ids[0], &slots[0]
+    model.table.weights = model.weights + model.n_cells * model.n_columns
+    model.table.norms = &norms[0, 0]
+    model.table.n, model.table.capacity, model.table.keep = n_active, ids.shape[0] - 1, keep
+    model.table.n_slots, model.table.n_columns = slots.shape[0], model.n_columns
+    model.table.threshold = status[1]
+    model.bias, model.scale, model.shrinkage, model.mission = &bias[0], status[0], 0, mission
+    rows.indptr, rows.targets, rows.row_weights = &indptr[0], &targets[0], &row_weights[0]
+    rows.values = &values[0] if values.shape[0] else NULL
+    plan.order, plan.rates = &order[0], &rates[0]
+    plan.n_rows, plan.batch_size = order.shape[0], batch_size
+    plan.loss, plan.epsilon, plan.l2, plan.l1 = loss, epsilon, l2, l1
+    plan.entries, plan.total_loss = 0, 0
+    cdef:
+        const Index* columns = &features[0] if features.shape[0] else NULL
+        Batch batch
+    batch.starts, batch.losses, batch.gradients = &starts[0], &losses[0], &gradients[0, 0]
+    batch.places = &places[0] if places.shape[0] else NULL
+    batch.promising = &promising[0] if places.shape[0] else NULL
+    batch.n_places = depth + mission
+    set_batch(&batch, &rows, &plan, &model, 0)
+    with nogil, parallel(num_threads=n_threads):
+        thread = threadid()
+        train(&model, columns, &rows, &batch, &plan, &n_promising[0], thread, n_threads)
+    status[0], status[1] = model.scale, model.table.threshold
+    return model.table.n, plan.total_loss
+
+
+cdef void set_batch(
+    Batch* batch, const Rows* rows, const Plan* plan, const Model* model, Py_ssize_t number
+) noexcept nogil:
+    """Turn to the batch of this number."""
+    cdef Py_ssize_t i, first = number * plan.batch_size
+    batch.rows = plan.order + first
+    batch.n = min(plan.batch_size, plan.n_rows - first)
+    batch.step = <float> (plan.rates[number] / model.scale)
+    batch.starts[0] = 0
+    for i in range(batch.n):
+        batch.starts[i + 1] = (
+            batch.starts[i] + rows.indptr[batch.rows[i] + 1] - rows.indptr[batch.rows[i]]
+        )
+
+
+cdef void train(
+    Model* model, const Index* features, const Rows* rows, Batch* batch, Plan* plan,
+    Py_ssize_t* n_promising, int thread, int n_threads,
+) noexcept nogil:
+    """What one thread of the team does, batch by batch."""
+    cdef:
+        Py_ssize_t n_batches = (plan.n_rows + plan.batch_size - 1) // plan.batch_size
+        Py_ssize_t number, i, p, row, first, last, n_columns = model.table.n_columns, found
+        float* buffer = batch.gradients + (plan.batch_size + thread) * n_columns
+        float* scores
+        int* places
+    for number in range(n_batches):
+        first = batch.n * thread // n_threads
+        last = batch.n * (thread + 1) // n_threads
+        for i in range(first, last):
+            row = batch.rows[i]
+            p = rows.indptr[row]
+            if i + 1 < batch.n:
+                prefetch_bytes(features + rows.indptr[batch.rows[i + 1]], 256)
+                prefetch_bytes(rows.values + rows.indptr[batch.rows[i + 1]], 256)
+            scores = batch.gradients + i * n_columns
+            places = batch.places + batch.starts[i] * batch.n_places
+            find_places(model, features + p, rows.indptr[row + 1] - p, places)
+            score(model, rows.values + p, places, rows.indptr[row + 1] - p, scores, buffer)
+            batch.losses[i] = rows.row_weights[row] * loss_and_gradient(
+                plan.loss, scores, n_columns, rows.targets[row], plan.epsilon)
+            for p in range(n_columns):
+                scores[p] *= rows.row_weights[row]
+        wait_for_team()
+        found = take_step(model, rows, batch, thread, n_threads)
+        if model.mission or model.tail.depth > 1:
+            wait_for_team()
+            if model.mission:
+                refresh(model, batch, thread, n_threads)
+            found = look_for_heavy(model, batch, first, last, buffer)
+        n_promising[thread] = found
+        wait_for_team()
+        if thread == 0:
+            for i in range(1, n_threads):
+                found += n_promising[i]
+            end_batch(model, features, rows, batch, plan, number, found, buffer)
+            if number + 1 < n_batches:
+                set_batch(batch, rows, plan, model, number + 1)
+        wait_for_team()
+
+
+cdef void end_batch(
+    Model* model, const Index* features, const Rows* rows, const Batch* batch, Plan* plan,
+    Py_ssize_t number, Py_ssize_t n_promising, float* buffer,
+) noexcept nogil:
+    """What is done by one thread after a step: bias, newcomers, penalties, upkeep."""
+    cdef:
+        Py_ssize_t i, c, n_columns = model.table.n_columns
+        float rate = plan.rates[number], total
+    for i in range(batch.n):
+        plan.total_loss += batch.losses[i]
+    rate = min(rate, <float> 2 / batch.n)
+    for c in range(n_columns):
+        total = 0
+        for i in range(batch.n):
+            total += batch.gradients[i * n_columns + c]
+        model.bias[c] -= rate * total
+    if n_promising:
+        promote(model, features, rows, batch, buffer)
+    if plan.l2 > 0:
+        model.scale *= powf(max(1 - plan.rates[number] * plan.l2, 0), batch.n)
+        if model.scale < 1e-6:
+            fold_scale(model)
+    model.shrinkage += plan.rates[number] * plan.l1 * batch.n
+    plan.entries += batch.starts[batch.n]
+    if plan.entries >= UPKEEP * model.table.capacity:
+        if model.shrinkage > 0:
+            shrink(model)
+        raise_threshold(&model.table)
+        plan.entries = 0
