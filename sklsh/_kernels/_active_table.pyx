@@ -1,8 +1,5 @@
 """Order among the keys of a table (see _active_table.pxd)."""
 
-from sklsh._kernels._random cimport mix
-
-
 cdef void raise_threshold(Table* table) noexcept nogil:
     """Threshold <- the norm of the keep-th row, where there are as many; norms <- all. O(n)."""
     cdef Py_ssize_t row

@@ -16,16 +16,17 @@ Features that come into the table do so one by one, in the order of the batch.
 
 from cython.parallel import parallel, threadid
 from libc.math cimport fabsf, powf
-from libc.string cimport memchr, memcpy, memmove, memset
+from libc.string cimport memchr, memcpy, memmove
 
-from sklsh._kernels._active_table cimport Table, find, link, norm, raise_threshold, slot_of
-from sklsh._kernels._cells cimport (
-    Cells, add_to_cells, as_cells, cell_of, estimate, hash_of, median, median_of_three,
-)
+from sklsh._kernels._active_table cimport Table, find, link, norm, raise_threshold
+from sklsh._kernels._cells cimport add_to_cells, estimate, hash_of
 from sklsh._kernels._margin_losses cimport (
     HINGE, HUBER, LOG_LOSS, MULTINOMIAL, SQUARED_ERROR, Loss, loss_and_gradient,
 )
 from sklsh._kernels._simd cimport prefetch_bytes
+from sklsh._kernels._sketched_model cimport (
+    Index, Model, as_model, find_places, read_weight, score, sign_at,
+)
 
 cdef extern from "barrier.h" nogil:
     void wait_for_team() noexcept
@@ -36,23 +37,7 @@ LOSSES = {
 }
 
 cdef enum:
-    BLOCK = 16          # features whose slots are asked for together
     UPKEEP = 4          # entries, per row of the table, from one upkeep to the next
-    MOST_DEPTH = 16
-
-ctypedef fused Index:
-    int
-    long long
-
-ctypedef struct Model:
-    float* weights          # (depth * width + capacity, n_columns): cells, then the table's
-    float* bias             # (n_columns,)
-    Table table
-    Cells tail
-    Py_ssize_t n_cells, n_columns
-    double scale            # of all weights
-    double shrinkage        # that the weights of the table still have to undergo
-    bint mission
 
 ctypedef struct Rows:
     const Py_ssize_t* indptr
@@ -72,140 +57,10 @@ ctypedef struct Batch:
     float step                  # learning rate over scale
 
 
-cdef inline float sign_at(int place) noexcept nogil:
-    """A place is twice a row of the model's weights, and one more where the sign is -1."""
-    return 1 - 2 * (place & 1)
-
-
 cdef inline bint is_mine(int row, Py_ssize_t n_columns, int thread, int n_threads) noexcept nogil:
     """Whether a row of weights belongs to this thread: cache lines are dealt at random."""
     cdef unsigned int line = <unsigned int> ((row * n_columns) >> 4) * 0x9E3779B1u
     return n_threads == 1 or <int> ((<unsigned long long> line * n_threads) >> 32) == thread
-
-
-cdef void find_places(
-    const Model* model, const Index* features, Py_ssize_t n, int* places
-) noexcept nogil:
-    """Where the weight of each feature of a row is.
-
-    In "active" mode that is the feature's row of the table, or its cells; in "mission" mode its
-    cells, and then its row of the table or -1.
-    """
-    cdef:
-        Py_ssize_t block, first, n_here, j
-        unsigned long long[BLOCK] hashes
-        Table table = model.table    # copies, which no store to places can change
-        Cells tail = model.tail
-        int row, n_cells = <int> model.n_cells
-    for block in range((n + BLOCK - 1) // BLOCK):
-        first = block * BLOCK
-        n_here = min(n - first, BLOCK)
-        for j in range(n_here):
-            hashes[j] = hash_of(&tail, features[first + j])
-            prefetch_bytes(table.slots + slot_of(&table, hashes[j]), 4)
-        if tail.depth == 1 and not model.mission:
-            for j in range(n_here):
-                row = find(&table, features[first + j], hashes[j])
-                places[j] = 2 * (n_cells + row) if row >= 0 else place_of(&tail, &hashes[j], 0)
-            places += n_here
-        else:
-            for j in range(n_here):
-                row = find(&table, features[first + j], hashes[j])
-                places += write_places(&tail, &hashes[j], row, n_cells, model.mission, places)
-
-
-cdef inline int place_of(const Cells* cells, unsigned long long* key_hash, int r) noexcept nogil:
-    """Place of a key's cell in row r: twice its number, and one more where the sign is -1."""
-    cdef:
-        float sign
-        int cell = <int> cell_of(cells, key_hash, r, &sign)
-    return 2 * cell + (sign < 0)
-
-
-cdef inline int write_places(
-    const Cells* cells, unsigned long long* key_hash, int row, int n_cells, bint mission,
-    int* places,
-) noexcept nogil:
-    """The places of one feature; returns how many there are."""
-    cdef int r
-    for r in range(cells.depth):
-        places[r] = place_of(cells, key_hash, r)
-    if mission:
-        places[cells.depth] = row
-    elif row >= 0:
-        places[0] = 2 * (n_cells + row)
-    return cells.depth + mission
-
-
-cdef inline float weight_at(
-    const float* weights, const int* places, int depth, Py_ssize_t n_cells,
-    Py_ssize_t n_columns, Py_ssize_t c,
-) noexcept nogil:
-    """One column of the weight at a feature's places: the table's, or the median of the cells."""
-    cdef:
-        int r
-        float value[MOST_DEPTH]
-    value[0] = sign_at(places[0]) * weights[(places[0] >> 1) * n_columns + c]
-    if depth == 1 or places[0] >= 2 * n_cells:
-        return value[0]
-    for r in range(1, depth):
-        value[r] = sign_at(places[r]) * weights[(places[r] >> 1) * n_columns + c]
-    if depth == 3:
-        return median_of_three(value[0], value[1], value[2])
-    return median(value, depth)
-
-
-cdef inline void read_weight(
-    const Model* model, const int* places, int depth, float* out
-) noexcept nogil:
-    """out <- all columns of the weight at a feature's places"""
-    cdef Py_ssize_t c
-    for c in range(model.n_columns):
-        out[c] = weight_at(model.weights, places, depth, model.n_cells, model.n_columns, c)
-
-
-cdef float score_in_one(
-    const Model* model, const float* values, const int* places, Py_ssize_t n, int depth
-) noexcept nogil:
-    """Score of a row of n features, in "active" mode with one column."""
-    cdef:
-        Py_ssize_t j, n_cells = model.n_cells
-        const float* weights = model.weights
-        float total = 0
-    for j in range(n):
-        total += values[j] * weight_at(weights, places + j * depth, depth, n_cells, 1, 0)
-    return total
-
-
-cdef void score(
-    const Model* model, const float* values, const int* places, Py_ssize_t n, float* scores,
-    float* buffer,
-) noexcept nogil:
-    """Scores of a row of n features; `buffer` takes n_columns floats."""
-    cdef:
-        Py_ssize_t j, c, n_columns = model.n_columns
-        int depth = model.tail.depth, row
-        const float* weights
-    memset(scores, 0, n_columns * sizeof(float))
-    if model.mission:
-        for j in range(n):
-            row = places[j * (depth + 1) + depth]
-            weights = model.table.weights + row * n_columns
-            if row >= 0 and norm(weights, n_columns) >= model.table.threshold:
-                for c in range(n_columns):
-                    scores[c] += values[j] * weights[c]
-    elif n_columns == 1:
-        if depth == 1:
-            scores[0] = score_in_one(model, values, places, n, 1)
-        else:
-            scores[0] = score_in_one(model, values, places, n, depth)
-    else:
-        for j in range(n):
-            read_weight(model, places + j * depth, depth, buffer)
-            for c in range(n_columns):
-                scores[c] += values[j] * buffer[c]
-    for c in range(n_columns):
-        scores[c] = <float> (scores[c] * model.scale) + model.bias[c]
 
 
 cdef Py_ssize_t step_in_one(
@@ -219,7 +74,6 @@ cdef Py_ssize_t step_in_one(
         const float* values
         const int* places = batch.places
         int row
-        bint heavy
     for i in range(batch.n):
         factor = -batch.step * batch.gradients[i]
         values = rows.values + rows.indptr[batch.rows[i]] - batch.starts[i]
@@ -447,29 +301,19 @@ def sketched_sgd(
         Model model
         Rows rows
         Plan plan
+        Batch batch
         int thread
+        const Index* columns = &features[0] if features.shape[0] else NULL
     if order.shape[0] == 0:
         return n_active, 0.0
-    model.n_columns = weights.shape[1]
-    model.n_cells = weights.shape[0] - ids.shape[0] + 1
-    model.weights = &weights[0, 0]
-    model.tail = as_cells(model.weights, depth, model.n_cells // depth, model.n_columns, True, seed)
-    model.table.ids, model.table.slots = &ids[0], &slots[0]
-    model.table.weights = model.weights + model.n_cells * model.n_columns
-    model.table.norms = &norms[0, 0]
-    model.table.n, model.table.capacity, model.table.keep = n_active, ids.shape[0] - 1, keep
-    model.table.n_slots, model.table.n_columns = slots.shape[0], model.n_columns
-    model.table.threshold = status[1]
-    model.bias, model.scale, model.shrinkage, model.mission = &bias[0], status[0], 0, mission
+    model = as_model(weights, depth, ids, slots, n_active, bias, status, mission, seed)
+    model.table.keep, model.table.norms = keep, &norms[0, 0]
     rows.indptr, rows.targets, rows.row_weights = &indptr[0], &targets[0], &row_weights[0]
     rows.values = &values[0] if values.shape[0] else NULL
     plan.order, plan.rates = &order[0], &rates[0]
     plan.n_rows, plan.batch_size = order.shape[0], batch_size
     plan.loss, plan.epsilon, plan.l2, plan.l1 = loss, epsilon, l2, l1
     plan.entries, plan.total_loss = 0, 0
-    cdef:
-        const Index* columns = &features[0] if features.shape[0] else NULL
-        Batch batch
     batch.starts, batch.losses, batch.gradients = &starts[0], &losses[0], &gradients[0, 0]
     batch.places = &places[0] if places.shape[0] else NULL
     batch.promising = &promising[0] if places.shape[0] else NULL
