@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from sklsh.datasets import _xmc_reader, iter_xmc_file, load_xmc_file, save_xmc_file
+from sklsh.datasets import _lines, iter_xmc_file, load_xmc_file, save_xmc_file
 
 PATIENCE = 20  # seconds
 TOKENS = [
@@ -150,7 +150,7 @@ def read_in_chunks(path, chunk_size, settings):
 
 def run_case(path, settings, chunk_size, block):
     """Read the file all ways; returns the name of the error it gives, or "loaded"."""
-    _xmc_reader.BLOCK = block
+    _lines.BLOCK = block
     try:
         X, Y = load_xmc_file(path, **settings)
     except (ValueError, MemoryError) as error:
@@ -179,7 +179,7 @@ def run_case(path, settings, chunk_size, block):
 def fuzz(path, *, seed=0, n_cases=None, seconds=None):
     """Run cases until their number or the time is up; returns the count of each outcome."""
     rng = random.Random(seed)
-    started, block = time.monotonic(), _xmc_reader.BLOCK
+    started, block = time.monotonic(), _lines.BLOCK
     outcomes = collections.Counter()
     try:
         for case in itertools.count() if n_cases is None else range(n_cases):
@@ -196,7 +196,7 @@ def fuzz(path, *, seed=0, n_cases=None, seconds=None):
             finally:
                 faulthandler.cancel_dump_traceback_later()
     finally:
-        _xmc_reader.BLOCK = block
+        _lines.BLOCK = block
     path.unlink(missing_ok=True)
     return outcomes
 

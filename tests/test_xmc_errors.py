@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from test_xmc_file import in_chunks, load, random_rows, saved
 
-from sklsh.datasets import _xmc_reader, iter_xmc_file, load_xmc_file, save_xmc_file
+from sklsh.datasets import _lines, iter_xmc_file, load_xmc_file, save_xmc_file
 
 COLUMNS = {"n_features": 9, "n_classes": 9}  # which chunks need, where there is no header
 ERRORS = [
@@ -54,7 +54,7 @@ ERRORS = [
 @pytest.mark.parametrize("text, options, line, message", ERRORS)
 @pytest.mark.parametrize("block", [5, 1 << 20])
 def test_errors_say_where_and_what(tmp_path, monkeypatch, text, options, line, message, block):
-    monkeypatch.setattr(_xmc_reader, "BLOCK", block)
+    monkeypatch.setattr(_lines, "BLOCK", block)
     path = tmp_path / "rows.txt"
     path.write_bytes(text)
     place = re.escape(str(path)) + ("" if line is None else f", line {line}")
@@ -70,7 +70,7 @@ def test_a_long_word_is_not_told_in_full():
 
 
 def test_damaged_gzip_is_told_with_the_line_reached(tmp_path, monkeypatch):
-    monkeypatch.setattr(_xmc_reader, "BLOCK", 100)
+    monkeypatch.setattr(_lines, "BLOCK", 100)
     text = saved(*random_rows())
     packed = gzip.compress(text, mtime=0)
     path = tmp_path / "rows.gz"

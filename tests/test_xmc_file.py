@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sklsh import SLIDEClassifier, _memory
-from sklsh.datasets import _xmc_reader, iter_xmc_file, load_xmc_file, save_xmc_file
+from sklsh.datasets import _lines, iter_xmc_file, load_xmc_file, save_xmc_file
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -169,7 +169,7 @@ def test_columns_without_header_and_against_it():
 @pytest.mark.parametrize("chunk_size", [1, 7, 199, 200, 201, 10_000])
 @pytest.mark.parametrize("block", [1, 50, 1000, 1 << 20])
 def test_chunks_are_the_rows_in_turn(monkeypatch, chunk_size, block):
-    monkeypatch.setattr(_xmc_reader, "BLOCK", block)
+    monkeypatch.setattr(_lines, "BLOCK", block)
     X, Y = random_rows()
     chunks = list(iter_xmc_file(BytesIO(saved(X, Y)), chunk_size=chunk_size))
     starts = range(0, 200, chunk_size)
@@ -196,7 +196,7 @@ def test_chunks_train_as_slices_do():
 
 
 def test_chunks_hold_no_more_memory_for_a_longer_file(monkeypatch):
-    monkeypatch.setattr(_xmc_reader, "BLOCK", 1 << 14)
+    monkeypatch.setattr(_lines, "BLOCK", 1 << 14)
     X, Y = random_rows(500)
     rows = saved(X, Y, header=False)
 
@@ -216,8 +216,8 @@ def test_chunks_hold_no_more_memory_for_a_longer_file(monkeypatch):
 
 @pytest.mark.parametrize("what", ["Joining", "A line"])
 def test_memory_is_refused_before_it_is_gone(monkeypatch, what):
-    monkeypatch.setattr(_xmc_reader, "_CHECK_EVERY", 1000)
-    monkeypatch.setattr(_xmc_reader, "BLOCK", 100)
+    monkeypatch.setattr(_lines, "CHECK_EVERY", 1000)
+    monkeypatch.setattr(_lines, "BLOCK", 100)
     text = saved(*random_rows())
     if what == "A line":
         text = b"1 3 4\n0 0:" + b"0" * 10_000
@@ -259,7 +259,7 @@ def test_gzip_in_file_objects_that_give_little_at_a_time(monkeypatch, block):
         def read(self, n):
             return self.file.read(min(n, 1))
 
-    monkeypatch.setattr(_xmc_reader, "BLOCK", block)
+    monkeypatch.setattr(_lines, "BLOCK", block)
     X, Y = random_rows(20)
     for content in (saved(X, Y), gzip.compress(saved(X, Y))):
         check_same(load_xmc_file(Trickle(content)), (X, Y))

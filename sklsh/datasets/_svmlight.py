@@ -9,7 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.datasets import load_svmlight_file
 
-from sklsh.datasets._xmc_reader import MOST_COLUMNS, check_count, file_name, path_error
+from sklsh.datasets._lines import check_count, file_name, path_error
+from sklsh.datasets._xmc_reader import MOST_COLUMNS
 
 
 def load_svmlight_multilabel(path, *, n_features=None, n_classes=None, zero_based="auto"):

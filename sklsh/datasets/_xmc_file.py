@@ -9,14 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklsh._sklearn import checked_csr
-from sklsh.datasets._xmc_reader import (
-    MOST_COLUMNS,
-    XMCReader,
-    check_count,
-    file_name,
-    opened,
-    path_error,
-)
+from sklsh.datasets._lines import check_count, file_name, opened, path_error
+from sklsh.datasets._xmc_reader import MOST_COLUMNS, XMCReader
 
 _ROWS_AT_ONCE = 10_000  # that save_xmc_file turns into text
 
