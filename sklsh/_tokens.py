@@ -171,12 +171,12 @@ def _listed_tokens(row, number):
         raise ValueError(
             f"Sample {number} must be an array of one dimension; got shape {row.shape}."
         )
-    unit = np.dtype(np.uint8 if row.dtype.kind == "S" else np.uint32)
-    width = row.dtype.itemsize // unit.itemsize
-    native = np.ascontiguousarray(row, dtype=row.dtype.newbyteorder("="))
-    if width == 0 or len(row) == 0:  # which have no memory to view
+    if row.dtype.itemsize == 0 or len(row) == 0:  # which have no memory to view
         return [b""] * len(row)
-    return native.view(unit).reshape(len(row), width)
+    if not row.dtype.isnative:
+        row = row.astype(row.dtype.newbyteorder("="))
+    unit = np.uint8 if row.dtype.kind == "S" else np.uint32
+    return np.ascontiguousarray(row).view(unit).reshape(len(row), -1)
 
 
 def _listed_items(row, number):

@@ -1,12 +1,19 @@
-"""Extreme multi-label data: files of the XMC repository's format, real and synthetic sets."""
+"""Data at scale: extreme multi-label files and sets, sequences as k-mers, text as n-grams."""
 
+from sklsh.datasets._fasta import iter_fasta, iter_fasta_kmers
+from sklsh.datasets._kmers import decode_kmers, kmer_counts, kmer_tokens
 from sklsh.datasets._python_calls import load_python_calls
 from sklsh.datasets._svmlight import load_svmlight_multilabel
 from sklsh.datasets._synthetic import make_xmc_classification
 from sklsh.datasets._xmc_file import iter_xmc_file, load_xmc_file, save_xmc_file
 
 __all__ = [
+    "decode_kmers",
+    "iter_fasta",
+    "iter_fasta_kmers",
     "iter_xmc_file",
+    "kmer_counts",
+    "kmer_tokens",
     "load_python_calls",
     "load_svmlight_multilabel",
     "load_xmc_file",
