@@ -1,6 +1,6 @@
 # make demo   train on real extreme multi-label data, with progress and a picture
 # make test   the tests, without the slow ones
-# make fuzz   damaged files into the readers of data, for FUZZ_SECONDS, ten minutes if not set
+# make fuzz   damaged files into each reader of data, for FUZZ_SECONDS, ten minutes if not set
 # make sanitize   the kernels' tests under AddressSanitizer and UBSan
 # make profile   where the time of a training step goes, part by part, each against its bound
 # All set themselves up in .venv from Python 3.11 or later and a C compiler.
@@ -28,6 +28,7 @@ test-all: $(VENV)/test
 
 fuzz: $(VENV)/test
 	$(BIN)/python tests/fuzz_xmc.py --seconds $(or $(FUZZ_SECONDS),600)
+	$(BIN)/python tests/fuzz_fasta.py --seconds $(or $(FUZZ_SECONDS),600)
 
 # The kernels' tests in a build that traps bad memory accesses and undefined behaviour.
 sanitize: $(VENV)/test
