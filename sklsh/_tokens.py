@@ -123,7 +123,7 @@ def hash_rows(raw_X, *, input_type="string", seed=0, n_threads=1):
     if input_type not in INPUT_TYPES:
         raise ValueError(f"input_type must be one of {INPUT_TYPES}; got {input_type!r}.")
     arena = kernels.TokenArena(input_type != "string", length_hint(raw_X))
-    rows = _iterated(raw_X)
+    rows = raw_X if isinstance(raw_X, list) else _iterated(raw_X)
     if input_type == "dict":
         rows = map(_listed_items, rows, count())
     arena.add_rows(rows, _listed_tokens if input_type == "string" else _listed)

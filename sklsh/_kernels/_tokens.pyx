@@ -17,6 +17,8 @@ from libc.string cimport memcpy
 from sklsh._kernels._random cimport mix
 
 cdef extern from "Python.h":
+    ctypedef struct PyListObject:
+        PyObject** ob_item
     bint is_str "PyUnicode_CheckExact"(PyObject*) noexcept
     bint is_compact_ascii "PyUnicode_IS_COMPACT_ASCII"(PyObject*) noexcept
     Py_ssize_t str_length "PyUnicode_GET_LENGTH"(PyObject*) noexcept
@@ -106,12 +108,15 @@ cdef class TokenArena:
         A row is a list, or what prepare(row, number of the row) makes of it: a list, or a
         matrix with a token in each row, padded by zeros: uint8 bytes or uint32 code points.
         """
+        cdef list following = None  # the next row, if that can be told
         for row in rows:
             self.n_items = 0
             if not isinstance(row, list):
                 row = prepare(row, self.n_rows)
+            is_fetched = row is following
+            following = row_after(rows, self.n_rows)
             if isinstance(row, list):
-                self.add_list(row)
+                self.add_list(row, is_fetched, following)
             elif row.itemsize == 1:
                 self.add_bytes(row)
             else:
@@ -144,17 +149,22 @@ cdef class TokenArena:
         self.indptr.append(&offset, sizeof(offset))
         return 0
 
-    cdef int add_list(self, list row) except -1:
+    cdef int add_list(self, list row, bint is_fetched, list following) except -1:
+        """Add the items of a list, of which the first are on their way already if it says so."""
         cdef:
-            Py_ssize_t j
-            PyObject* item  # borrowed, from a list that other threads may not change meanwhile
-        with critical_section(row):
-            for j in range(min(PyList_GET_SIZE(row), AHEAD)):
-                fetch(PyList_GET_ITEM(row, j))
+            Py_ssize_t j, n
+            PyObject* item  # borrowed, from a list that no other thread may change meanwhile
+        with critical_section(row, following):
+            if not is_fetched:
+                for j in range(min(PyList_GET_SIZE(row), AHEAD)):
+                    fetch(PyList_GET_ITEM(row, j))
             j = 0
             while j < PyList_GET_SIZE(row):
-                if j + AHEAD < PyList_GET_SIZE(row):
+                n = PyList_GET_SIZE(row)
+                if j + AHEAD < n:
                     fetch(PyList_GET_ITEM(row, j + AHEAD))
+                elif following is not None and j + AHEAD - n < PyList_GET_SIZE(following):
+                    fetch(PyList_GET_ITEM(following, j + AHEAD - n))
                 item = PyList_GET_ITEM(row, j)
                 if self.has_values:
                     self.add_pair(<object> item)
@@ -346,6 +356,19 @@ cdef int check_arena(Py_ssize_t n_chars, const long long[::1] offsets, Py_ssize_
     if offsets.shape[0] != n + 1 or offsets[0] != 0 or offsets[n] + BLOCK > n_chars:
         raise ValueError("The arena must have an offset more than texts, and its padding.")
     return 0
+
+
+cdef list row_after(rows, Py_ssize_t i):
+    """Row i + 1 if that is a list in a list; have it and the one behind it on their way."""
+    if not isinstance(rows, list) or i + 1 >= len(rows):
+        return None
+    if i + 2 < len(rows):
+        prefetch(PyList_GET_ITEM(rows, i + 2))
+    row = rows[i + 1]
+    if not isinstance(row, list):
+        return None
+    prefetch((<PyListObject*> row).ob_item)
+    return row
 
 
 cdef inline void fetch(PyObject* item) noexcept nogil:

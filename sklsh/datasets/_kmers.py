@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from sklsh._kernels import _kmers
 from sklsh._memory import require_bytes
+from sklsh.datasets import _lines
 from sklsh.datasets._lines import check_count
 
 MOST_K = 31  # 4**31 columns can be counted in int64
@@ -149,7 +150,8 @@ def _codes(reads, k, both_strands):
             f"{wrong - ends[read] + lengths[read]}, which is no code of a nucleotide."
         )
     n = int(np.maximum(lengths - k + 1, 0).sum())
-    require_bytes(8 * n, f"{n:,} k-mers")
+    if 8 * n > _lines.CHECK_EVERY:
+        require_bytes(8 * n, f"{n:,} k-mers")
     codes = np.empty(n, dtype=np.int64)
     indptr = np.empty(len(ends) + 1, dtype=np.intp)
     _kmers.kmer_codes(text, ends, k, both_strands, codes, indptr)
