@@ -164,19 +164,14 @@ def _listed(row, number):
 
 
 def _listed_tokens(row, number):
-    """A list of the tokens of a row, or a matrix of their characters."""
+    """A row as a list, or as the array of fixed-width tokens that it is."""
     if not isinstance(row, np.ndarray) or row.dtype.kind not in "SU":
         return _listed(row, number)
     if row.ndim != 1:
         raise ValueError(
             f"Sample {number} must be an array of one dimension; got shape {row.shape}."
         )
-    if row.dtype.itemsize == 0 or len(row) == 0:  # which have no memory to view
-        return [b""] * len(row)
-    if not row.dtype.isnative:
-        row = row.astype(row.dtype.newbyteorder("="))
-    unit = np.uint8 if row.dtype.kind == "S" else np.uint32
-    return np.ascontiguousarray(row).view(unit).reshape(len(row), -1)
+    return row if row.dtype.isnative else row.astype(row.dtype.newbyteorder("="))
 
 
 def _listed_items(row, number):

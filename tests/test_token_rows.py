@@ -71,8 +71,10 @@ def test_arrays_of_fixed_width(dtype):
     if dtype.startswith("S"):
         words = [word.encode() for word in words]
     row = np.array(words).astype(dtype) if dtype != "S0" else np.zeros(3, dtype="S0")
-    expected = hash_rows([row.tolist(), [], row[::2].tolist()])
-    rows = hash_rows([row, row[:0], row[::2]])
+    record = np.zeros(len(row), dtype=[("before", "u1"), ("token", row.dtype)])
+    record["token"] = row
+    expected = hash_rows([row.tolist(), [], row[::-2].tolist(), row.tolist()])
+    rows = hash_rows([row, row[:0], row[::-2], record["token"]])
     np.testing.assert_array_equal(rows.X.indices, expected.X.indices)
     np.testing.assert_array_equal(rows.X.indptr, expected.X.indptr)
     entries = range(len(row))

@@ -6,13 +6,14 @@ chars[offsets[j]:offsets[j + 1]].
 
 from numpy import empty, frombuffer
 
+from cpython.buffer cimport PyBUF_RECORDS_RO, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.ref cimport PyObject
 from cython cimport critical_section, final
 from cython.parallel import prange
 from libc.math cimport isfinite
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strlen
 
 from sklsh._kernels._random cimport mix
 
@@ -105,8 +106,8 @@ cdef class TokenArena:
     def add_rows(self, rows, prepare):
         """Add all rows of an iterable. O(text).
 
-        A row is a list, or what prepare(row, number of the row) makes of it: a list, or a
-        matrix with a token in each row, padded by zeros: uint8 bytes or uint32 code points.
+        A row is a list, or what prepare(row, number of the row) makes of it: a list, or an
+        array of fixed-width bytes or native fixed-width str.
         """
         cdef list following = None  # the next row, if that can be told
         for row in rows:
@@ -117,10 +118,8 @@ cdef class TokenArena:
             following = row_after(rows, self.n_rows)
             if isinstance(row, list):
                 self.add_list(row, is_fetched, following)
-            elif row.itemsize == 1:
-                self.add_bytes(row)
             else:
-                self.add_code_points(row)
+                self.add_array(row)
             self.add_indptr(self.offsets.size // sizeof(long long) - 1)
             self.n_rows += 1
 
@@ -203,36 +202,43 @@ cdef class TokenArena:
         self.chars.size += n
         return self.add_offset(self.chars.size)
 
-    cdef int add_bytes(self, const unsigned char[:, ::1] tokens) except -1:
+    cdef int add_array(self, row) except -1:
         """Add tokens of fixed width, without the zeros at their ends."""
-        cdef Py_ssize_t i, n
-        for i in range(tokens.shape[0]):
-            n = tokens.shape[1]
-            while n > 0 and tokens[i, n - 1] == 0:
-                n -= 1
-            self.add_text(<const char*> &tokens[i, 0], n)
+        cdef:
+            Py_buffer view
+            const char* token
+            Py_ssize_t i, n
+        PyObject_GetBuffer(row, &view, PyBUF_RECORDS_RO)
+        try:
+            for i in range(view.shape[0]):
+                self.n_items = i
+                token = <const char*> view.buf + i * view.strides[0]
+                n = view.itemsize
+                while n > 0 and token[n - 1] == 0:
+                    n -= 1
+                if view.format[strlen(view.format) - 1] == c"s":
+                    self.add_text(token, n)
+                else:
+                    self.add_code_points(token, (n + 3) // 4)
+        finally:
+            PyBuffer_Release(&view)
         return 0
 
-    cdef int add_code_points(self, const unsigned int[:, ::1] tokens) except -1:
-        """Add tokens of fixed width in UTF-32, without the zeros at their ends."""
+    cdef int add_code_points(self, const char* token, Py_ssize_t n) except -1:
+        """Add a token in UTF-32."""
         cdef:
-            Py_ssize_t i, j, n
+            Py_ssize_t j
+            unsigned int c
             char[4] encoded
-        for i in range(tokens.shape[0]):
-            n = tokens.shape[1]
-            while n > 0 and tokens[i, n - 1] == 0:
-                n -= 1
-            for j in range(n):
-                if 0xD800 <= tokens[i, j] < 0xE000 or tokens[i, j] > 0x10FFFF:
-                    self.n_items = i
-                    raise ValueError(
-                        f"{self.place()} holds the code point {tokens[i, j]:#x}, "
-                        "which UTF-8 cannot encode."
-                    )
-                self.chars.reserve(sizeof(encoded), self.growth())
-                self.chars.append(encoded, encode(tokens[i, j], encoded))
-            self.add_offset(self.chars.size)
-        return 0
+        for j in range(n):
+            memcpy(&c, token + 4 * j, 4)
+            if 0xD800 <= c < 0xE000 or c > 0x10FFFF:
+                raise ValueError(
+                    f"{self.place()} holds the code point {c:#x}, which UTF-8 cannot encode."
+                )
+            self.chars.reserve(sizeof(encoded), self.growth())
+            self.chars.append(encoded, encode(c, encoded))
+        return self.add_offset(self.chars.size)
 
     cdef bytes encoded(self, token):
         if isinstance(token, bytes):
