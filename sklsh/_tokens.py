@@ -208,7 +208,7 @@ class TokenNames:
     def update(self, active_ids, token_rows):
         """Keep the texts of active ids, look for those not yet known, forget the others.
 
-        O(k log k + entries): `k` active ids, sorted in no time if they come so.
+        O(k + entries), and O(k log k) to sort the ids if they do not come ascending.
 
         Parameters
         ----------
@@ -223,7 +223,9 @@ class TokenNames:
         -------
         self : TokenNames
         """
-        active_ids = np.sort(np.asarray(active_ids, dtype=np.int64))
+        active_ids = np.ascontiguousarray(active_ids, dtype=np.int64)
+        if not (active_ids[1:] > active_ids[:-1]).all():
+            active_ids = np.sort(active_ids)
         if np.array_equal(active_ids, self.ids):
             return self
         known = _places(active_ids, self.ids)
