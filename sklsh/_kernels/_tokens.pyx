@@ -135,7 +135,7 @@ cdef class TokenArena:
 
     cdef double growth(self) noexcept:
         """By how much to grow: as rows done are to rows expected, within limits."""
-        return min(max(1.1 * self.n_expected / (self.n_rows + 1), 2), 64)
+        return min(max(1.1 * self.n_expected / (self.n_rows + 1), 2), 8)
 
     cdef inline int add_offset(self, long long offset) except -1:
         if self.offsets.size + <Py_ssize_t> sizeof(offset) > self.offsets.capacity:
