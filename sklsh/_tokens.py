@@ -125,8 +125,9 @@ def hash_rows(raw_X, *, input_type="string", seed=0, n_threads=1):
     arena = kernels.TokenArena(input_type != "string", length_hint(raw_X))
     rows = raw_X if isinstance(raw_X, list) else _iterated(raw_X)
     if input_type == "dict":
-        rows = map(_listed_items, rows, count())
-    arena.add_rows(rows, _listed_tokens if input_type == "string" else _listed)
+        arena.add_rows(map(_items, rows, count()), None)
+    else:
+        arena.add_rows(rows, _listed_tokens if input_type == "string" else _listed)
     chars, offsets, values, indptr = arena.finish()
     if len(indptr) == 1:
         raise ValueError("raw_X must hold at least one sample; it is empty.")
@@ -174,8 +175,10 @@ def _listed_tokens(row, number):
     return row if row.dtype.isnative else row.astype(row.dtype.newbyteorder("="))
 
 
-def _listed_items(row, number):
-    """A list of the pairs of a mapping."""
+def _items(row, number):
+    """A row as the dict that it is, or as a list of the pairs of a mapping."""
+    if type(row) is dict:
+        return row
     try:
         return list(row.items())
     except (AttributeError, TypeError) as error:

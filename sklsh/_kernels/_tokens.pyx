@@ -12,7 +12,7 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.ref cimport PyObject
 from cython cimport critical_section, final
 from cython.parallel import prange
-from libc.math cimport isfinite
+from libc.math cimport INFINITY, isfinite
 from libc.string cimport memcpy, strlen
 
 from sklsh._kernels._random cimport mix
@@ -106,18 +106,20 @@ cdef class TokenArena:
     def add_rows(self, rows, prepare):
         """Add all rows of an iterable. O(text).
 
-        A row is a list, or what prepare(row, number of the row) makes of it: a list, or an
-        array of fixed-width bytes or native fixed-width str.
+        A row is a list, a dict of tokens and values, or an array of fixed-width bytes or native
+        fixed-width str; or prepare(row, number of the row) makes one of these of it.
         """
         cdef list following = None  # the next row, if that can be told
         for row in rows:
             self.n_items = 0
-            if not isinstance(row, list):
+            if prepare is not None and not isinstance(row, list):
                 row = prepare(row, self.n_rows)
             is_fetched = row is following
             following = row_after(rows, self.n_rows)
             if isinstance(row, list):
                 self.add_list(row, is_fetched, following)
+            elif isinstance(row, dict):
+                self.add_dict(row)
             else:
                 self.add_array(row)
             self.add_indptr(self.offsets.size // sizeof(long long) - 1)
@@ -167,8 +169,8 @@ cdef class TokenArena:
                 item = PyList_GET_ITEM(row, j)
                 if self.has_values:
                     self.add_pair(<object> item)
-                elif is_str(item) and is_compact_ascii(item):
-                    self.add_text(<const char*> ascii_chars(item), str_length(item))
+                elif is_str(item) and is_compact_ascii(item):  # whose count of references is
+                    self.add_text(<const char*> ascii_chars(item), str_length(item))  # left alone
                 else:
                     self.add_token(<object> item)
                 j += 1
@@ -176,11 +178,20 @@ cdef class TokenArena:
         return 0
 
     cdef int add_pair(self, pair) except -1:
-        """Add a token with its value, unless that is zero; a str as "token=value"."""
-        cdef float number = 1
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"{self.place()} must be a pair (token, value); got {pair!r}.")
         token, value = pair
+        return self.add_entry(token, value)
+
+    cdef int add_dict(self, dict row) except -1:
+        for token, value in row.items():
+            self.add_entry(token, value)
+            self.n_items += 1
+        return 0
+
+    cdef int add_entry(self, token, value) except -1:
+        """Add a token with its value, unless that is zero; a str as "token=value"."""
+        cdef float number = 1
         if isinstance(value, str):
             token = self.encoded(token) + b"=" + self.encoded(value)
         else:
@@ -191,8 +202,13 @@ cdef class TokenArena:
             self.values.append(&number, sizeof(number))
         return 0
 
-    cdef int add_token(self, token) except -1:
-        cdef bytes text = self.encoded(token)
+    cdef inline int add_token(self, token) except -1:
+        cdef:
+            PyObject* item = <PyObject*> token
+            bytes text
+        if is_str(item) and is_compact_ascii(item):
+            return self.add_text(<const char*> ascii_chars(item), str_length(item))
+        text = self.encoded(token)
         return self.add_text(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
 
     cdef inline int add_text(self, const char* text, Py_ssize_t n) except -1:
@@ -258,20 +274,27 @@ cdef class TokenArena:
 
     cdef float number(self, value) except? -1:
         cdef float number
-        try:
+        if type(value) is float:
             number = <float> <double> value
-        except TypeError as error:
-            raise TypeError(
-                f"The value of {self.place('token')} must be a number or a str; got {value!r} "
-                f"of type {type(value).__name__}."
-            ) from error
-        except OverflowError:
-            number = 2 * <float> 3e38
+        else:
+            number = self.converted(value)
         if not isfinite(number):
             raise ValueError(
                 f"The value of {self.place('token')} must be finite in float32; got {value!r}."
             )
         return number
+
+    cdef float converted(self, value) except? -1:
+        """A number that is no float, or infinity if it is too large for one."""
+        try:
+            return <float> <double> value
+        except OverflowError:
+            return INFINITY
+        except TypeError as error:
+            raise TypeError(
+                f"The value of {self.place('token')} must be a number or a str; got {value!r} "
+                f"of type {type(value).__name__}."
+            ) from error
 
     def place(self, what="Token"):
         """Which token an error is about."""
