@@ -25,10 +25,9 @@ class Texts(NamedTuple):
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         return cls(np.zeros(offsets[-1] + kernels.PADDING, dtype=np.uint8), offsets)
 
-    @property
-    def lengths(self):
-        """Of each text, in bytes."""
-        return np.diff(self.offsets)
+    def lengths(self, entries):
+        """Bytes of some texts."""
+        return self.offsets[1:][entries] - self.offsets[entries]
 
     def copy_to(self, target, entries, slots):
         """Copy texts into slots of `target` that have their lengths."""
@@ -156,12 +155,13 @@ def _listed(row, number):
             f"{number} is {row!r}."
         )
     try:
-        return list(row)
+        tokens = iter(row)
     except TypeError as error:
         raise TypeError(
             f"Sample {number} must be an iterable of tokens; got {row!r} of type "
             f"{type(row).__name__}."
         ) from error
+    return list(tokens)
 
 
 def _listed_tokens(row, number):
@@ -179,12 +179,11 @@ def _items(row, number):
     """A row as the dict that it is, or as a list of the pairs of a mapping."""
     if type(row) is dict:
         return row
-    try:
-        return list(row.items())
-    except (AttributeError, TypeError) as error:
+    if not hasattr(row, "items"):
         raise TypeError(
             f"Sample {number} must map tokens to values; got {row!r} of type {type(row).__name__}."
-        ) from error
+        )
+    return list(row.items())
 
 
 class TokenNames:
@@ -254,7 +253,7 @@ class TokenNames:
         places = np.searchsorted(self.ids, ids)
         places[places == len(self.ids)] = 0
         known = self.ids[places] == ids if len(self.ids) else np.zeros(len(ids), dtype=bool)
-        names[known] = self.texts.decoded(places[known])
+        names[known] = np.array(self.texts.decoded(places[known]), dtype=object)
         return names
 
     def _set(self, ids, known, other_texts, others):
@@ -264,8 +263,8 @@ class TokenNames:
         is_known, is_found = known >= 0, places >= 0
         is_other = is_found & ~is_known
         lengths = np.zeros(len(ids), dtype=np.int64)
-        lengths[is_known] = self.texts.lengths[places[is_known]]
-        lengths[is_other] = other_texts.lengths[places[is_other]]
+        lengths[is_known] = self.texts.lengths(places[is_known])
+        lengths[is_other] = other_texts.lengths(places[is_other])
         slots = np.cumsum(is_found) - 1
         texts = Texts.with_lengths(lengths[is_found])
         self.texts.copy_to(texts, places[is_known], slots[is_known])

@@ -196,6 +196,12 @@ def test_errors_of_the_iterable_come_through():
     with pytest.raises(KeyError, match="broken"):
         hash_rows(broken())
 
+    def wrong_inside():
+        yield "a" + 1
+
+    with pytest.raises(TypeError, match="concatenate"):
+        hash_rows([wrong_inside()])
+
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.data())
@@ -232,6 +238,13 @@ def test_the_first_of_two_texts_gives_the_name():
     rows = hash_rows([["first", "second"]])
     rows.X.indices[:] = 7  # as if their hashes were the same
     assert TokenNames().update(np.array([7]), rows).names([7]).tolist() == ["first"]
+
+
+def test_names_keep_zeros_at_their_ends():
+    rows = hash_rows([["a\0", "a", "\0"]])
+    names = TokenNames().update(rows.X.indices, rows).names(rows.X.indices)
+    assert names.tolist() == ["a\0", "a", "\0"]
+    assert {type(name) for name in names} == {str}
 
 
 def test_merged_names():
