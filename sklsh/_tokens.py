@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sklsh._kernels import _tokens as kernels
+from sklsh._kernels import _token_ids, _tokens
 
 N_COLUMNS = 2**63 - 1  # of hashed rows
 INPUT_TYPES = ("string", "pair", "dict")
@@ -23,7 +23,7 @@ class Texts(NamedTuple):
     def with_lengths(cls, lengths):
         """Room for texts of these lengths in bytes."""
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        return cls(np.zeros(offsets[-1] + kernels.PADDING, dtype=np.uint8), offsets)
+        return cls(np.zeros(offsets[-1] + _token_ids.PADDING, dtype=np.uint8), offsets)
 
     def lengths(self, entries):
         """Bytes of some texts."""
@@ -31,7 +31,9 @@ class Texts(NamedTuple):
 
     def copy_to(self, target, entries, slots):
         """Copy texts into slots of `target` that have their lengths."""
-        kernels.copy_texts(self.chars, self.offsets, entries, slots, target.offsets, target.chars)
+        _token_ids.copy_texts(
+            self.chars, self.offsets, entries, slots, target.offsets, target.chars
+        )
 
     def decoded(self, entries):
         """List of str; bytes that are not UTF-8 as backslashes and hexadecimal digits."""
@@ -121,7 +123,7 @@ def hash_rows(raw_X, *, input_type="string", seed=0, n_threads=1):
     """
     if input_type not in INPUT_TYPES:
         raise ValueError(f"input_type must be one of {INPUT_TYPES}; got {input_type!r}.")
-    arena = kernels.TokenArena(input_type != "string", length_hint(raw_X))
+    arena = _tokens.TokenArena(input_type != "string", length_hint(raw_X))
     rows = raw_X if isinstance(raw_X, list) else _iterated(raw_X)
     if input_type == "dict":
         arena.add_rows(map(_items, rows, count()), None)
@@ -131,7 +133,7 @@ def hash_rows(raw_X, *, input_type="string", seed=0, n_threads=1):
     if len(indptr) == 1:
         raise ValueError("raw_X must hold at least one sample; it is empty.")
     ids = np.empty(len(offsets) - 1, dtype=np.int64)
-    kernels.hash_tokens(chars, offsets, seed, ids, n_threads)
+    _token_ids.hash_tokens(chars, offsets, seed, ids, n_threads)
     if input_type == "string":
         values = np.ones(len(ids), dtype=np.float32)
     X = sp.csr_array((values, ids, indptr), shape=(len(indptr) - 1, N_COLUMNS))
@@ -234,7 +236,7 @@ class TokenNames:
         missing = active_ids[known < 0]
         first = np.full(len(missing), -1, dtype=np.intp)
         places = np.full(1 << (2 * len(missing)).bit_length(), -1, dtype=np.intp)
-        kernels.first_entries(token_rows.X.indices, missing, places, first)
+        _token_ids.first_entries(token_rows.X.indices, missing, places, first)
         return self._set(active_ids, known, token_rows.texts, first)
 
     def merged(self, other):
@@ -276,5 +278,5 @@ class TokenNames:
 def _places(ids, among):
     """Where each id stands in another ascending array; -1 where it does not."""
     places = np.empty(len(ids), dtype=np.intp)
-    kernels.match_sorted(ids, among, places)
+    _token_ids.match_sorted(ids, among, places)
     return places

@@ -1,8 +1,4 @@
-"""Tokens as 64-bit ids: texts gathered in an arena, then hashed without the GIL.
-
-An arena is texts one behind the other, in UTF-8, and offsets: text j is
-chars[offsets[j]:offsets[j + 1]].
-"""
+"""Texts of tokens, gathered from Python's objects in an arena."""
 
 from numpy import empty, frombuffer
 
@@ -11,11 +7,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.ref cimport PyObject
 from cython cimport critical_section, final
-from cython.parallel import prange
 from libc.math cimport INFINITY, isfinite
 from libc.string cimport memcpy, strlen
 
-from sklsh._kernels._random cimport mix
+from sklsh._kernels._texts cimport BLOCK, copy
 
 cdef extern from "Python.h":
     ctypedef struct PyListObject:
@@ -26,21 +21,11 @@ cdef extern from "Python.h":
     unsigned char* ascii_chars "PyUnicode_1BYTE_DATA"(PyObject*) noexcept
 
 cdef extern from *:
-    ctypedef unsigned long long uint128 "unsigned __int128"
-    bint IS_BIG_ENDIAN "(__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)"
-    unsigned long long byte_swapped "__builtin_bswap64"(unsigned long long) noexcept nogil
     void prefetch "__builtin_prefetch"(const void*) noexcept nogil
 
 cdef enum:
-    WORD = 8           # bytes
-    BLOCK = 16
     AHEAD = 16         # tokens of a list that are on their way from memory
     CHARS = 48         # where the characters of a str begin, about
-    AT_ONCE = 4096     # tokens that a thread hashes
-
-cdef long long LAST_COLUMN = (<unsigned long long> 1 << 63) - 2  # of 2^63 - 1
-
-PADDING = BLOCK        # bytes of an arena behind the last text, which are read but not used
 
 
 @final
@@ -126,7 +111,7 @@ cdef class TokenArena:
             self.n_rows += 1
 
     def finish(self):
-        """Arrays: chars with PADDING; int64 offsets; float32 values; int64 indptr."""
+        """Arrays: chars and BLOCK zeros; int64 offsets; float32 values; int64 indptr."""
         cdef long long[2] zeros = [0, 0]
         self.chars.reserve(BLOCK, 1)
         self.chars.append(zeros, BLOCK)
@@ -301,92 +286,6 @@ cdef class TokenArena:
         return f"{what} {self.n_items} of sample {self.n_rows}"
 
 
-def hash_tokens(
-    const unsigned char[::1] chars,   # IN: arena, with PADDING
-    const long long[::1] offsets,     # IN (n + 1,)
-    unsigned long long seed,
-    long long[::1] ids,               # OUT (n,): from 0 to below 2^63 - 1
-    int n_threads,
-):
-    """Hash the texts of an arena. O(text)."""
-    cdef:
-        Py_ssize_t n = ids.shape[0], n_parts = (n + AT_ONCE - 1) // AT_ONCE, part, j
-        unsigned long long first_key = mix(seed), second_key = mix(first_key)
-    check_arena(chars.shape[0], offsets, n)
-    for part in prange(n_parts, nogil=True, num_threads=n_threads, schedule="static"):
-        for j in range(part * AT_ONCE, min(n, (part + 1) * AT_ONCE)):
-            ids[j] = token_id(<const char*> &chars[offsets[j]], offsets[j + 1] - offsets[j],
-                              first_key, second_key)
-
-
-def first_entries(
-    const long long[::1] ids,         # IN (n_entries,)
-    const long long[::1] wanted,      # IN (n,), distinct
-    Py_ssize_t[::1] places,           # SCRATCH (a power of two, >= 2 n): -1
-    Py_ssize_t[::1] first,            # IN/OUT (n,): -1
-):
-    """Find the first entry that has each of the wanted ids; -1 stays where none has.
-
-    A hash set of the wanted ids; ends when all are found. O(n + n_entries).
-    """
-    cdef:
-        Py_ssize_t n = wanted.shape[0], last = places.shape[0] - 1, missing = n, i, place
-    if places.shape[0] < 2 * n or places.shape[0] & last or first.shape[0] != n:
-        raise ValueError("The set must have a power of two of places, twice as many as ids.")
-    with nogil:
-        for i in range(n):
-            place = set_place(wanted[i], last)
-            while places[place] >= 0:
-                place = (place + 1) & last
-            places[place] = i
-        for i in range(ids.shape[0]):
-            if missing == 0:
-                break
-            place = set_place(ids[i], last)
-            while places[place] >= 0 and wanted[places[place]] != ids[i]:
-                place = (place + 1) & last
-            if places[place] >= 0 and first[places[place]] < 0:
-                first[places[place]] = i
-                missing -= 1
-
-
-def match_sorted(
-    const long long[::1] ids,         # IN (n,), ascending
-    const long long[::1] among,       # IN (m,), ascending
-    Py_ssize_t[::1] places,           # OUT (n,)
-):
-    """Where each id stands in the other array; -1 where it does not. O(n + m)."""
-    cdef Py_ssize_t i, j = 0, m = among.shape[0]
-    with nogil:
-        for i in range(ids.shape[0]):
-            while j < m and among[j] < ids[i]:
-                j += 1
-            places[i] = j if j < m and among[j] == ids[i] else -1
-
-
-def copy_texts(
-    const unsigned char[::1] chars,   # IN: arena
-    const long long[::1] offsets,     # IN
-    const Py_ssize_t[::1] entries,    # IN (n,): which texts to copy
-    const Py_ssize_t[::1] slots,      # IN (n,): where they go
-    const long long[::1] new_offsets,  # IN
-    unsigned char[::1] new_chars,     # OUT: arena
-):
-    """Copy texts into slots of their lengths in another arena. O(text)."""
-    cdef Py_ssize_t i, start
-    with nogil:
-        for i in range(entries.shape[0]):
-            start = offsets[entries[i]]
-            copy(<char*> &new_chars[new_offsets[slots[i]]], <const char*> &chars[start],
-                 offsets[entries[i] + 1] - start)
-
-
-cdef int check_arena(Py_ssize_t n_chars, const long long[::1] offsets, Py_ssize_t n) except -1:
-    if offsets.shape[0] != n + 1 or offsets[0] != 0 or offsets[n] + BLOCK > n_chars:
-        raise ValueError("The arena must have an offset more than texts, and its padding.")
-    return 0
-
-
 cdef list row_after(rows, Py_ssize_t i):
     """Row i + 1 if that is a list in a list; have it and the one behind it on their way."""
     if not isinstance(rows, list) or i + 1 >= len(rows):
@@ -406,24 +305,6 @@ cdef inline void fetch(PyObject* item) noexcept nogil:
     prefetch(<const char*> item + CHARS)
 
 
-cdef inline void copy(char* target, const char* source, Py_ssize_t n) noexcept nogil:
-    """Copy n bytes; 4 to 16, the usual length, as four words that overlap, without branches."""
-    cdef:
-        unsigned int[4] words
-        Py_ssize_t second = (n >> 3) << 2
-    if 4 <= n <= 16:
-        memcpy(&words[0], source, 4)
-        memcpy(&words[1], source + second, 4)
-        memcpy(&words[2], source + n - 4 - second, 4)
-        memcpy(&words[3], source + n - 4, 4)
-        memcpy(target, &words[0], 4)
-        memcpy(target + second, &words[1], 4)
-        memcpy(target + n - 4 - second, &words[2], 4)
-        memcpy(target + n - 4, &words[3], 4)
-    else:
-        memcpy(target, source, n)
-
-
 cdef inline Py_ssize_t encode(unsigned int c, char* text) noexcept nogil:
     """Write a code point in UTF-8; returns the number of bytes."""
     cdef Py_ssize_t n = 1 + (c >= 0x80) + (c >= 0x800) + (c >= 0x10000), i
@@ -435,44 +316,3 @@ cdef inline Py_ssize_t encode(unsigned int c, char* text) noexcept nogil:
         c >>= 6
     text[0] = <char> ((0xF00 >> n) & 0xFF | c)
     return n
-
-
-cdef inline long long token_id(
-    const char* text, Py_ssize_t n, unsigned long long first_key, unsigned long long second_key
-) noexcept nogil:
-    """Hash n bytes, of which those up to the next multiple of 16 may be read.
-
-    Each block of two words is folded into the state: the words, hidden by a key and by the
-    state, are multiplied, and the halves of the 128-bit product combined by exclusive or.
-    Such folded products are the mixing step of wyhash (Wang Yi,
-    https://github.com/wangyi-fudan/wyhash). The state begins with the length, so zeros at
-    the end count; a finaliser of full avalanche ends it.
-    """
-    cdef unsigned long long state = second_key + <unsigned long long> n
-    while n > 0:
-        state = fold(word(text, n) ^ first_key, word(text + WORD, n - WORD) ^ state)
-        text += BLOCK
-        n -= BLOCK
-    return min(<long long> (mix(state) >> 1), LAST_COLUMN)
-
-
-cdef inline unsigned long long word(const char* text, Py_ssize_t n) noexcept nogil:
-    """The first 8 of n bytes as a little-endian number; zeros before them if n < 8."""
-    cdef:
-        unsigned long long bits
-        Py_ssize_t half = 4 * (WORD - max(min(n, WORD), 0))
-    memcpy(&bits, text, WORD)
-    if IS_BIG_ENDIAN:
-        bits = byte_swapped(bits)
-    return bits << half << half  # in two steps, as 64 bits at once cannot be shifted out
-
-
-cdef inline unsigned long long fold(unsigned long long a, unsigned long long b) noexcept nogil:
-    cdef uint128 product = <uint128> a * b
-    return <unsigned long long> (product >> 64) ^ <unsigned long long> product
-
-
-cdef inline Py_ssize_t set_place(long long id, Py_ssize_t last) noexcept nogil:
-    """Where to look for an id first: Knuth's multiplicative hashing."""
-    cdef unsigned long long golden = <unsigned long long> 0x9E3779B97F4A7C15
-    return <Py_ssize_t> ((golden * <unsigned long long> id) >> 32) & last

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import mix
 
-from sklsh._kernels import _tokens
+from sklsh._kernels import _token_ids, _tokens
 
 MASK = 2**64 - 1
 
@@ -30,7 +30,7 @@ def ids_of(tokens, seed=0, n_threads=1):
     arena.add_rows([list(tokens)], None)
     chars, offsets, _, _ = arena.finish()
     ids = np.empty(len(offsets) - 1, dtype=np.int64)
-    _tokens.hash_tokens(chars, offsets, seed, ids, n_threads)
+    _token_ids.hash_tokens(chars, offsets, seed, ids, n_threads)
     return ids
 
 
@@ -102,7 +102,7 @@ def test_seeds_give_unrelated_ids():
 def test_first_entries(ids, wanted):
     first = np.full(len(wanted), -1, dtype=np.intp)
     places = np.full(1 << (2 * len(wanted)).bit_length(), -1, dtype=np.intp)
-    _tokens.first_entries(
+    _token_ids.first_entries(
         np.array(ids, dtype=np.int64), np.array(wanted, dtype=np.int64), places, first
     )
     assert first.tolist() == [ids.index(id) if id in ids else -1 for id in wanted]
@@ -113,16 +113,16 @@ def test_first_entries(ids, wanted):
 def test_match_sorted(ids, among):
     ids, among = sorted(ids), sorted(among)
     places = np.empty(len(ids), dtype=np.intp)
-    _tokens.match_sorted(np.array(ids, dtype=np.int64), np.array(among, dtype=np.int64), places)
+    _token_ids.match_sorted(np.array(ids, dtype=np.int64), np.array(among, dtype=np.int64), places)
     assert places.tolist() == [among.index(id) if id in among else -1 for id in ids]
 
 
 def test_wrong_sizes():
     chars, offsets, ids = np.zeros(20, np.uint8), np.array([0, 4]), np.empty(1, np.int64)
-    _tokens.hash_tokens(chars, offsets, 0, ids, 1)
+    _token_ids.hash_tokens(chars, offsets, 0, ids, 1)
     with pytest.raises(ValueError, match="arena"):
-        _tokens.hash_tokens(chars[:19], offsets, 0, ids, 1)
+        _token_ids.hash_tokens(chars[:19], offsets, 0, ids, 1)
     with pytest.raises(ValueError, match="arena"):
-        _tokens.hash_tokens(chars, offsets, 0, np.empty(2, np.int64), 1)
+        _token_ids.hash_tokens(chars, offsets, 0, np.empty(2, np.int64), 1)
     with pytest.raises(ValueError, match="power of two"):
-        _tokens.first_entries(ids, ids, np.full(3, -1), np.full(1, -1))
+        _token_ids.first_entries(ids, ids, np.full(3, -1), np.full(1, -1))
