@@ -10,8 +10,6 @@ is compacted at most once in keep insertions.
 
 from libc.math cimport fabsf
 
-from sklsh._kernels._random cimport mix
-
 ctypedef struct Table:
     long long* ids         # (capacity + 1,)
     float* weights         # (capacity, n_columns)
@@ -19,7 +17,7 @@ ctypedef struct Table:
     float* norms           # SCRATCH (2, capacity)
     Py_ssize_t n, capacity, keep, n_slots, n_columns
     float threshold
-    unsigned long long salt
+    unsigned long long salt    # of the keys' hashes
 
 
 cdef inline Py_ssize_t slot_of(const Table* table, unsigned long long key_hash) noexcept nogil:
@@ -69,5 +67,6 @@ cdef inline float norm(const float* weights, Py_ssize_t n_columns) noexcept nogi
     return total
 
 
+cdef void relink(Table* table) noexcept nogil
 cdef void raise_threshold(Table* table) noexcept nogil
 cdef float kth_largest(float* values, Py_ssize_t n, Py_ssize_t k) noexcept nogil

@@ -1,4 +1,30 @@
-"""Order among the keys of a table (see _active_table.pxd)."""
+"""The index of a table of keys, and order among them (see _active_table.pxd)."""
+
+from sklsh._kernels._random cimport mix
+
+
+def link_all(
+    long long[::1] ids,            # IN (capacity + 1,): keys of the rows in use
+    Py_ssize_t n,                  # rows in use
+    int[::1] slots,                # OUT (n_slots,)
+    unsigned long long seed,
+):
+    """Let all keys be found anew. O(n_slots)."""
+    cdef Table table
+    table.ids, table.slots = &ids[0], &slots[0]
+    table.n, table.capacity, table.n_slots = n, ids.shape[0] - 1, slots.shape[0]
+    table.salt = mix(seed)
+    with nogil:
+        relink(&table)
+
+
+cdef void relink(Table* table) noexcept nogil:
+    """Let the keys of all rows be found, and no others. O(n_slots)."""
+    cdef Py_ssize_t place
+    for place in range(table.n_slots):
+        table.slots[place] = <int> table.capacity
+    for place in range(table.n):
+        link(table, <int> place, mix(table.salt + <unsigned long long> table.ids[place]))
 
 cdef void raise_threshold(Table* table) noexcept nogil:
     """Threshold <- the norm of the keep-th row, where there are as many; norms <- all. O(n)."""

@@ -49,7 +49,7 @@ cdef inline Model as_model(
     model.table.weights = model.weights + model.n_cells * model.n_columns
     model.table.n, model.table.capacity = n_active, ids.shape[0] - 1
     model.table.n_slots, model.table.n_columns = slots.shape[0], model.n_columns
-    model.table.threshold = <float> status[1]
+    model.table.threshold, model.table.salt = <float> status[1], model.tail.salt
     model.scale, model.shrinkage, model.mission = status[0], 0, mission
     return model
 

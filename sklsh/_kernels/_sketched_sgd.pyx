@@ -18,7 +18,7 @@ from cython.parallel import parallel, threadid
 from libc.math cimport fabsf, powf
 from libc.string cimport memchr, memcpy, memmove
 
-from sklsh._kernels._active_table cimport Table, find, link, norm, raise_threshold
+from sklsh._kernels._active_table cimport Table, find, link, norm, raise_threshold, relink
 from sklsh._kernels._cells cimport add_to_cells, estimate, hash_of
 from sklsh._kernels._margin_losses cimport (
     HINGE, HUBER, LOG_LOSS, MULTINOMIAL, SQUARED_ERROR, Loss, loss_and_gradient,
@@ -28,8 +28,9 @@ from sklsh._kernels._sketched_model cimport (
     Index, Model, as_model, find_places, read_weight, score, sign_at,
 )
 
-cdef extern from "barrier.h" nogil:
+cdef extern from "team.h" nogil:
     void wait_for_team() noexcept
+    int team_size() noexcept
 
 LOSSES = {
     "log_loss": LOG_LOSS, "hinge": HINGE, "squared_error": SQUARED_ERROR, "huber": HUBER,
@@ -226,10 +227,7 @@ cdef void compact(Model* model) noexcept nogil:
             add_to_cells(&model.tail, hash_of(&model.tail, table.ids[row]), 1,
                          table.weights + row * n_columns)
     table.n = n_kept
-    for row in range(table.n_slots):
-        table.slots[row] = <int> table.capacity
-    for row in range(n_kept):
-        link(table, <int> row, hash_of(&model.tail, table.ids[row]))
+    relink(table)
 
 
 cdef void shrink(Model* model) noexcept nogil:
@@ -279,10 +277,11 @@ def sketched_sgd(
     Py_ssize_t n_active,               # rows of the table in use
     Py_ssize_t keep,
     float[:, ::1] weights,             # IN/OUT (depth * width + capacity, n_columns): cells,
-    int depth,                         #     row by row, then the weights of the table
+    int depth,                         # row by row, then the weights of the table
     unsigned long long seed,
     float[::1] bias,                   # IN/OUT (n_columns,)
-    double[::1] status,                # IN/OUT (2,): scale of all weights, threshold
+    double[::1] status,                # IN/OUT (3,): scale of all weights, threshold, and
+                                       # entries since the last upkeep
     Py_ssize_t[::1] starts,            # SCRATCH (batch_size + 1,)
     int[::1] places,                   # SCRATCH (most entries * depth, + 1 for "mission")
     unsigned char[::1] promising,      # SCRATCH (most entries,), zero
@@ -313,7 +312,7 @@ def sketched_sgd(
     plan.order, plan.rates = &order[0], &rates[0]
     plan.n_rows, plan.batch_size = order.shape[0], batch_size
     plan.loss, plan.epsilon, plan.l2, plan.l1 = loss, epsilon, l2, l1
-    plan.entries, plan.total_loss = 0, 0
+    plan.entries, plan.total_loss = <Py_ssize_t> status[2], 0
     batch.starts, batch.losses, batch.gradients = &starts[0], &losses[0], &gradients[0, 0]
     batch.places = &places[0] if places.shape[0] else NULL
     batch.promising = &promising[0] if places.shape[0] else NULL
@@ -321,8 +320,10 @@ def sketched_sgd(
     set_batch(&batch, &rows, &plan, &model, 0)
     with nogil, parallel(num_threads=n_threads):
         thread = threadid()
-        train(&model, columns, &rows, &batch, &plan, &n_promising[0], thread, n_threads)
-    status[0], status[1] = model.scale, model.table.threshold
+        train(&model, columns, &rows, &batch, &plan, &n_promising[0], thread, team_size())
+    if model.shrinkage > 0:
+        shrink(&model)
+    status[0], status[1], status[2] = model.scale, model.table.threshold, plan.entries
     return model.table.n, plan.total_loss
 
 
@@ -397,7 +398,7 @@ cdef void end_batch(
         float rate = plan.rates[number], total
     for i in range(batch.n):
         plan.total_loss += batch.losses[i]
-    rate = min(rate, <float> 2 / batch.n)
+    rate = min(rate, <float> 0.5 / batch.n)  # every row has it: the sum must stay stable
     for c in range(n_columns):
         total = 0
         for i in range(batch.n):
