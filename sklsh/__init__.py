@@ -1,8 +1,23 @@
-"""Learning at extreme scale on ordinary CPUs, by sampling the expensive sums."""
+"""Learning at extreme scale on ordinary CPUs, by sampling or sketching the expensive sums."""
 
 from sklsh._show_versions import show_versions
 from sklsh._version import __version__
+from sklsh.mission import (
+    MISSIONClassifier,
+    MISSIONHashSelector,
+    MISSIONRegressor,
+    MISSIONSelector,
+)
 from sklsh.neighbors import NeighborBlendClassifier
 from sklsh.slide import SLIDEClassifier
 
-__all__ = ["NeighborBlendClassifier", "SLIDEClassifier", "__version__", "show_versions"]
+__all__ = [
+    "MISSIONClassifier",
+    "MISSIONHashSelector",
+    "MISSIONRegressor",
+    "MISSIONSelector",
+    "NeighborBlendClassifier",
+    "SLIDEClassifier",
+    "__version__",
+    "show_versions",
+]

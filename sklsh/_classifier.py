@@ -6,9 +6,7 @@ itself are mixed in from files of their own.
 
 import math
 import warnings
-from contextlib import contextmanager
 from numbers import Integral
-from types import SimpleNamespace
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,6 +24,7 @@ from sklsh._auto import (
     sampler_bytes,
     step_bytes,
 )
+from sklsh._callbacks import EpochCallbacks, without_callbacks
 from sklsh._explanation import NetworkExplanations
 from sklsh._fitted import FittedNetwork
 from sklsh._memory import require_bytes
@@ -33,7 +32,6 @@ from sklsh._network import Network, bytes_needed
 from sklsh._output_tables import PredictionTables
 from sklsh._prediction import NetworkPredictions
 from sklsh._sklearn import (
-    CallbackSupportMixin,
     VersionStamp,
     check_sample_weight,
     checked_csr,
@@ -52,7 +50,7 @@ SILENT_SHARE = 0.75  # of them that are worth a warning if they are of none
 
 class NetworkClassifier(
     NetworkPredictions, NetworkExplanations, FittedNetwork, VersionStamp,
-    CallbackSupportMixin, ClassifierMixin, BaseEstimator,
+    EpochCallbacks, ClassifierMixin, BaseEstimator,
 ):  # fmt: skip
     """Base of the classifiers that train :class:`sklsh._network.Network`."""
 
@@ -312,26 +310,8 @@ class NetworkClassifier(
                 stacklevel=4,
             )
 
-    @contextmanager
-    def _fit_task(self, X, y, metadata, n_epochs):
-        """scikit-learn's callbacks around fit; yields the context manager of an epoch."""
-        data = {"estimator": self, "X": X, "y": y, "metadata": metadata}
-        attributes = self._reconstruction_attributes
-        fit_task = self._init_callback_context(max_subtasks=n_epochs)
-        fit_task.call_on_fit_task_begin(**data)
-
-        @contextmanager
-        def on_epoch(epoch):
-            task = fit_task.subcontext(task_name="epoch")
-            task.call_on_fit_task_begin(**data)
-            outcome = SimpleNamespace(stop=False)
-            yield outcome
-            if self.verbose:
-                print(self._progress.last_epoch(scored=self.early_stopping))
-            outcome.stop = task.call_on_fit_task_end(**data, reconstruction_attributes=attributes)
-
-        yield on_epoch
-        fit_task.call_on_fit_task_end(**data, reconstruction_attributes=attributes)
+    def _epoch_line(self):
+        return self._progress.last_epoch(scored=self.early_stopping)
 
     def _reconstruction_attributes(self):
         """What an estimator needs to predict as if training had ended now."""
@@ -347,9 +327,3 @@ class NetworkClassifier(
         tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
         return tags
-
-
-@contextmanager
-def without_callbacks(epoch):
-    """Stand-in for an epoch's callbacks where there are none."""
-    yield SimpleNamespace(stop=False)

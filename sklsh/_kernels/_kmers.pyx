@@ -32,8 +32,7 @@ def kmer_codes(
     cdef:
         Py_ssize_t n_reads = ends.shape[0], n = 0, place = 0, read, length, room = 0
         int base, high = 2 * (k - 1)
-        unsigned long long mask = (<unsigned long long> 1 << (2 * k)) - 1
-        unsigned long long forward = 0, backward = 0
+        unsigned long long mask, forward = 0, backward = 0
     for read in range(n_reads):
         length = ends[read] - (ends[read - 1] if read else 0)
         if length < 0 or ends[read] > text.shape[0]:
@@ -41,6 +40,7 @@ def kmer_codes(
         room += max(length - k + 1, 0)
     if not 1 <= k <= 31 or codes.shape[0] < room or indptr.shape[0] != n_reads + 1:
         raise ValueError("k must be from 1 to 31, and the outputs have room for all k-mers.")
+    mask = (<unsigned long long> 1 << (2 * k)) - 1
     with nogil:
         indptr[0] = 0
         for read in range(n_reads):

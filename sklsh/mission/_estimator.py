@@ -1,0 +1,470 @@
+"""What all MISSION estimators do alike: parameters, training, merging, what is fitted."""
+
+import copy
+import math
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.utils import check_random_state
+
+from sklsh._callbacks import EpochCallbacks, without_callbacks
+from sklsh._memory import require_bytes
+from sklsh._sketched_linear import MOST_PLACES, SketchedLinear
+from sklsh._sklearn import (
+    Interval,
+    StrOptions,
+    VersionStamp,
+    at_least,
+    check_is_fitted,
+    check_sample_weight,
+    checked_csr,
+    effective_n_threads,
+    fit_context,
+    unchanged_on_error,
+    validate_data,
+)
+from sklsh._targets import TargetFormat, class_weights, is_indicator
+from sklsh._training import rate_schedule
+from sklsh.mission import _auto
+
+CLASSIFICATION = ("log_loss", "hinge")
+
+
+@dataclass
+class Progress:
+    """What a model remembers of its training, over all calls."""
+
+    random_generator: np.random.Generator
+    rate: float
+    batch_size: int
+    loss_curve: list = field(default_factory=list)
+    n_steps: int = 0
+    n_epochs: int = 0
+    weight_sum: float = 0.0
+
+
+class SketchedLinearEstimator(VersionStamp, EpochCallbacks, BaseEstimator):
+    """Base of the estimators that train :class:`sklsh._sketched_linear.SketchedLinear`."""
+
+    _parameter_constraints = {
+        "n_features_to_select": [at_least(1)],
+        "mode": [StrOptions({"active", "mission"})],
+        "width": [StrOptions({"auto"}), at_least(1)],
+        "depth": [StrOptions({"auto"}), Interval(Integral, 1, 16, closed="both")],
+        "loss": [StrOptions({"log_loss", "hinge", "squared_error", "huber"})],
+        "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [StrOptions({"linear", "cosine", "invscaling", "constant"})],
+        "power_t": [at_least(0, Real)],
+        "alpha": [at_least(0, Real)],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [StrOptions({"auto"}), at_least(1)],
+        "max_iter": [StrOptions({"auto"}), at_least(1)],
+        "shuffle": ["boolean"],
+        "normalize": ["boolean"],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+        "n_jobs": [None, Integral],
+    }
+
+    class_weight = None  # of estimators that have no such parameter
+
+    def __init__(
+        self,
+        n_features_to_select=100,
+        *,
+        mode="active",
+        width="auto",
+        depth="auto",
+        loss="log_loss",
+        learning_rate_init="auto",
+        learning_rate="linear",
+        power_t=0.5,
+        alpha=1e-5,
+        l1_ratio=0.0,
+        epsilon=0.1,
+        batch_size="auto",
+        max_iter="auto",
+        shuffle=True,
+        normalize=False,
+        class_weight=None,
+        verbose=False,
+        random_state=None,
+        n_jobs=None,
+    ):
+        self.n_features_to_select = n_features_to_select
+        self.mode = mode
+        self.width = width
+        self.depth = depth
+        self.loss = loss
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.power_t = power_t
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.epsilon = epsilon
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.normalize = normalize
+        self.class_weight = class_weight
+        self.verbose = verbose
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows; CSR, with int32 or int64 indices, is read as it is.
+
+        y : array-like of shape (n_samples,)
+            Labels or, for regression losses, numbers.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weight of each row in the loss.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data do not fit, or if training diverges.
+
+        MemoryError
+            If the model would not fit; says how many bytes it takes.
+        """
+        with unchanged_on_error(self):
+            self._draw_seeds()
+            rows = self._rows_of(X, y, sample_weight, reset=True)
+            self._start(rows)
+            n_epochs = _auto.epochs_for(self.max_iter, len(rows.weights))
+            metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+            with self._fit_task(X, y, metadata, n_epochs) as on_epoch:
+                self._train(rows, n_epochs, self.learning_rate, on_epoch)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Make one pass over X and y.
+
+        The rate is kept where `learning_rate` is "linear" or "cosine", which have no end to
+        fall towards. What is "auto" goes by the rows of the first call. Callbacks are not
+        called.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever come, for losses of classification. Classifiers need
+            it in the first call; for others it is by default the labels of that call.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError, MemoryError
+            As for `fit`; the model is then as before the call.
+        """
+        self._validate_params()  # scikit-learn does so in the first call only
+        with unchanged_on_error(self):
+            resume = hasattr(self, "_model")
+            if not resume:
+                self._draw_seeds()
+            rows = self._rows_of(
+                X, y, sample_weight, reset=not resume, classes=classes, partial=True
+            )
+            if resume:
+                self._model, self._progress = self._model.copy(), copy.deepcopy(self._progress)
+            else:
+                self._start(rows)
+            falling = self.learning_rate in ("linear", "cosine")
+            self._train(rows, 1, "constant" if falling else self.learning_rate, without_callbacks)
+        return self
+
+    def merge(self, others, weights=None):
+        """Replace the model by the weighted mean of itself and others.
+
+        Models are linear in their weights and sketches with equal hash functions add up, so
+        what several machines have learnt, each on rows of its own, is put together by a
+        message of the size of a model.
+
+        Parameters
+        ----------
+        others : estimator or list of estimators
+            Fitted estimators of this class with the same sizes, seed and classes: give all
+            the same integer `random_state` and parameters.
+
+        weights : array-like of shape (1 + len(others),), default=None
+            What this model and each other count. By default the summed weights of the rows
+            that they have been trained on.
+
+        Returns
+        -------
+        self : object
+            The merged estimator.
+
+        Raises
+        ------
+        ValueError
+            If the models do not go together, with what differs; this one stays as it was.
+        """
+        check_is_fitted(self)
+        others = [others] if isinstance(others, SketchedLinearEstimator) else list(others)
+        for other in others:
+            self._check_mergeable(other)
+        if weights is None:
+            weights = [model._progress.weight_sum for model in (self, *others)]
+        shares = np.asarray(weights, dtype=np.float64)
+        if shares.shape != (1 + len(others),) or not (shares >= 0).all() or not shares.sum() > 0:
+            raise ValueError(
+                f"weights must be {1 + len(others)} non-negative numbers, not all zero; got "
+                f"{weights!r}."
+            )
+        self._take_merged(others, shares / shares.sum())
+        self._progress.weight_sum += sum(other._progress.weight_sum for other in others)
+        return self
+
+    def _take_merged(self, others, shares):
+        self._model = self._model.merged([other._model for other in others], shares)
+
+    def _check_mergeable(self, other):
+        if type(other) is not type(self):
+            raise ValueError(
+                f"others must be of class {type(self).__name__}; got {type(other).__name__}."
+            )
+        check_is_fitted(other)
+        for name in ("mode", "n_outputs", "keep", "width", "depth", "seed"):
+            ours, theirs = getattr(self._model, name), getattr(other._model, name)
+            if ours != theirs:
+                raise ValueError(
+                    f"others must have the same {name} as this model, {ours}; got {theirs}. Give "
+                    "all the same parameters and the same integer random_state."
+                )
+        if not np.array_equal(getattr(self, "classes_", ()), getattr(other, "classes_", ())):
+            raise ValueError(
+                f"others must have the same classes as this model, {self.classes_!r}; got "
+                f"{other.classes_!r}."
+            )
+        ours, theirs = getattr(self, "n_features_in_", 0), getattr(other, "n_features_in_", 0)
+        if ours != theirs:
+            raise ValueError(f"others must have n_features_in_={ours}; got {theirs}.")
+
+    def _draw_seeds(self):
+        """Of the sketch, the order of rows, and tokens."""
+        random_state = check_random_state(self.random_state)
+        self._seeds = random_state.randint(2**31 - 1, size=3).tolist()
+
+    def _rows_of(self, X, y, sample_weight, *, reset, classes=None, partial=False):
+        """Checked rows with targets as the kernels take them."""
+        numeric = self.loss not in CLASSIFICATION
+        X, y = self._validated(X, y, reset=reset, y_numeric=numeric)
+        weights = check_sample_weight(sample_weight, X, np.float32)
+        if numeric:
+            if classes is not None:
+                raise ValueError(f"classes must be None for loss={self.loss!r}; got {classes!r}.")
+            return _Rows(X, y.astype(np.float32), weights)
+        if is_indicator(y):
+            raise ValueError(f"y must have one label a row; got shape {y.shape}.")
+        if reset:
+            if partial and classes is None and is_classifier(self):
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            self._format = TargetFormat.of(y, classes)
+            self.classes_ = self._format.classes
+            if len(self.classes_) < 2:
+                raise ValueError(
+                    f"y must have at least 2 classes; got one class, {self.classes_[0]!r}."
+                )
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be as in the first call, {self.classes_!r}; got {classes!r}."
+            )
+        Y = self._format.encode(y)
+        if self.class_weight is not None:
+            weights = (
+                weights * class_weights(self.class_weight, self.classes_, Y, weights)[Y.indices]
+            )
+            if not weights.any():
+                raise ValueError("class_weight and sample_weight leave no row with a weight.")
+        targets = Y.indices.astype(np.float32)
+        return _Rows(X, 2 * targets - 1 if len(self.classes_) == 2 else targets, weights)
+
+    def _validated(self, X, y, *, reset, y_numeric):
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", accept_large_sparse=True, dtype=np.float32,
+            y_numeric=y_numeric, reset=reset,
+        )  # fmt: skip
+        return self._as_rows(X), y
+
+    def _as_rows(self, X):
+        """CSR of float32, of rows of unit length if they are to be."""
+        X = checked_csr(X)
+        if self.normalize:
+            lengths = np.sqrt(X.multiply(X).sum(axis=1))
+            factors = np.repeat(1 / np.where(lengths > 0, lengths, 1), np.diff(X.indptr))
+            X = sp.csr_array((X.data * factors.astype(np.float32), X.indices, X.indptr), X.shape)
+        return X
+
+    def _start(self, rows):
+        """A fresh model for such rows."""
+        self._kernel_loss = self._loss_of_kernel()
+        n_outputs = len(self.classes_) if self._n_columns() > 2 else 1
+        sizes = _auto.sizes_for(self.n_features_to_select, self.mode, self.width, self.depth)
+        self._check_sizes(n_outputs, sizes)
+        mean, largest, curvature = _auto.scale_of(rows.X, rows.weights)
+        rate = _auto.rate_for(self.learning_rate_init, self._kernel_loss, mean, largest)
+        self._progress = Progress(
+            np.random.default_rng(self._seeds[1]),
+            rate=rate,
+            batch_size=_auto.rows_per_step(self.batch_size, self._kernel_loss, rate, curvature),
+        )
+        self._model = SketchedLinear(n_outputs, mode=self.mode, seed=self._seeds[0], **sizes)
+
+    def _n_columns(self):
+        return len(self.classes_) if self.loss in CLASSIFICATION else 1
+
+    def _loss_of_kernel(self):
+        return "multinomial" if self.loss == "log_loss" and self._n_columns() > 2 else self.loss
+
+    def _check_sizes(self, n_outputs, sizes):
+        width, depth, capacity = sizes["width"], sizes["depth"], sizes["capacity"]
+        if width & (width - 1):
+            raise ValueError(
+                f"width must be a power of two, such as {1 << width.bit_length()}; got {width}."
+            )
+        if depth * width + capacity >= MOST_PLACES:
+            raise ValueError(
+                f"depth * width and n_features_to_select must come to less than {MOST_PLACES:,} "
+                f"cells and features; got depth={depth}, width={width:,}, "
+                f"n_features_to_select={self.n_features_to_select:,}."
+            )
+        require_bytes(
+            SketchedLinear.bytes_needed(n_outputs, capacity, width, depth),
+            f"A model of {self.n_features_to_select:,} features and {depth} x {width:,} cells with "
+            f"{n_outputs:,} outputs",
+            "A smaller width, depth or n_features_to_select takes less.",
+        )
+
+    def _train(self, rows, n_epochs, schedule, on_epoch):
+        progress, schedule = self._progress, rate_schedule(schedule, self.power_t)
+        of_weight = np.flatnonzero(rows.weights)
+        n_batches = math.ceil(len(of_weight) / progress.batch_size)
+        objective = {
+            "loss": self._kernel_loss,
+            "epsilon": self.epsilon,
+            "l2": self.alpha * (1 - self.l1_ratio),
+            "l1": self.alpha * self.l1_ratio,
+        }
+        n_threads = effective_n_threads(self.n_jobs)
+        for epoch in range(n_epochs):
+            with on_epoch(epoch) as task:
+                order = of_weight
+                if self.shuffle:
+                    order = progress.random_generator.permutation(of_weight)
+                rates = [
+                    progress.rate
+                    * schedule(step / (n_epochs * n_batches), progress.n_steps + step + 1)
+                    for step in range(epoch * n_batches, (epoch + 1) * n_batches)
+                ]
+                loss = self._model.train(
+                    rows.X, rows.targets, rows.weights, order, np.array(rates, dtype=np.float32),
+                    batch_size=progress.batch_size, objective=objective, n_threads=n_threads,
+                )  # fmt: skip
+                progress.loss_curve.append(loss)
+                progress.n_epochs += 1
+                progress.weight_sum += float(rows.weights.sum(dtype=np.float64))
+            if task.stop:
+                break
+        progress.n_steps += n_batches * (epoch + 1)
+        self._note_names(rows.X)
+
+    def _note_names(self, X):
+        """Remember what is known only while the rows are there."""
+
+    def _epoch_line(self):
+        return f"Epoch {self._progress.n_epochs}, loss = {self._progress.loss_curve[-1]:.6f}"
+
+    def _reconstruction_attributes(self):
+        names = [
+            "classes_",
+            "n_features_in_",
+            "feature_names_in_",
+            "_format",
+            "_kernel_loss",
+            "_seeds",
+        ]
+        kept = {name: vars(self)[name] for name in names if name in vars(self)}
+        return kept | {"_model": self._model.copy(), "_progress": self._progress}
+
+    @property
+    def n_iter_(self):
+        """Passes over the data, over all calls."""
+        check_is_fitted(self)
+        return self._progress.n_epochs
+
+    @property
+    def loss_curve_(self):
+        """Mean loss of a row in each pass."""
+        check_is_fitted(self)
+        return self._progress.loss_curve
+
+    @property
+    def learning_rate_init_(self):
+        """Rate of the first step."""
+        check_is_fitted(self)
+        return self._progress.rate
+
+    @property
+    def batch_size_(self):
+        """Rows of a step."""
+        check_is_fitted(self)
+        return self._progress.batch_size
+
+    @property
+    def intercept_(self):
+        """Constant part of the scores, (n_outputs,) float32."""
+        check_is_fitted(self)
+        return self._model.intercept
+
+    @property
+    def sketch_(self):
+        """Cells of the count-sketch, (depth, width, n_outputs) float32; a copy."""
+        check_is_fitted(self)
+        return self._model.cells * np.float32(self._model.status[0])
+
+    @property
+    def memory_usage_(self):
+        """Bytes of the active set with its index, of the sketch, and their total."""
+        check_is_fitted(self)
+        return self._model.memory_usage
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_model")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        return tags
+
+
+@dataclass
+class _Rows:
+    X: sp.csr_array
+    targets: np.ndarray
+    weights: np.ndarray
