@@ -18,7 +18,12 @@ from sklearn.exceptions import (
 )
 from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -45,6 +50,7 @@ __all__ = [
     "routing_enabled",
     "unchanged_on_error",
     "validate_data",
+    "validate_parameter_constraints",
 ]
 
 
@@ -148,7 +154,8 @@ class VersionStamp:
                 ),
                 stacklevel=2,
             )
-        super().__setstate__(state)
+        restore = getattr(super(), "__setstate__", vars(self).update)  # object has none
+        restore(state)
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 Keys, which are not negative, stand in rows 0 to n - 1 in the order they came; `slots` finds
 a key's row by open addressing, probed linearly. A slot that is empty holds the row `capacity`,
 whose key is -1. Nothing is taken out one by one:
-when all rows are in use, `compact` keeps the `keep` rows of largest norm. The norm of the
+when all rows are in use, `keep_heaviest` leaves the `keep` rows of largest norm. The norm of the
 last one kept is the threshold that a newcomer has to pass, so that a table of 2 keep rows
 is compacted at most once in keep insertions.
 """
 
 from libc.math cimport fabsf
+
+from sklsh._kernels._random cimport mix
 
 ctypedef struct Table:
     long long* ids         # (capacity + 1,)
@@ -18,6 +20,11 @@ ctypedef struct Table:
     Py_ssize_t n, capacity, keep, n_slots, n_columns
     float threshold
     unsigned long long salt    # of the keys' hashes
+
+
+cdef inline unsigned long long hash_in(const Table* table, long long key) noexcept nogil:
+    """Hash of a key: the one that cells of the same salt go by."""
+    return mix(table.salt + <unsigned long long> key)
 
 
 cdef inline Py_ssize_t slot_of(const Table* table, unsigned long long key_hash) noexcept nogil:
@@ -67,6 +74,7 @@ cdef inline float norm(const float* weights, Py_ssize_t n_columns) noexcept nogi
     return total
 
 
+cdef void keep_heaviest(Table* table) noexcept nogil
 cdef void relink(Table* table) noexcept nogil
 cdef void raise_threshold(Table* table) noexcept nogil
 cdef float kth_largest(float* values, Py_ssize_t n, Py_ssize_t k) noexcept nogil

@@ -3,6 +3,38 @@
 from sklsh._kernels._random cimport mix
 
 
+cdef void keep_heaviest(Table* table) noexcept nogil:
+    """Leave the `keep` rows of largest norm, ties to those that came first. O(capacity).
+
+    Rows stay in order. Those put out stand behind them, for the caller to see to.
+    """
+    cdef:
+        Py_ssize_t row, n_kept = 0, n_ties = table.keep
+        bint tie
+    raise_threshold(table)
+    for row in range(table.n):
+        n_ties -= table.norms[row] > table.threshold
+    for row in range(table.n):
+        tie = table.norms[row] == table.threshold and n_ties > 0
+        if tie or table.norms[row] > table.threshold:
+            n_ties -= tie
+            swap_rows(table, row, n_kept)
+            n_kept += 1
+    table.n = n_kept
+    relink(table)
+
+
+cdef void swap_rows(Table* table, Py_ssize_t one, Py_ssize_t other) noexcept nogil:
+    cdef:
+        Py_ssize_t c
+        float* weights = table.weights + one * table.n_columns
+        float* others = table.weights + other * table.n_columns
+    table.ids[one], table.ids[other] = table.ids[other], table.ids[one]
+    table.norms[one], table.norms[other] = table.norms[other], table.norms[one]
+    for c in range(table.n_columns):
+        weights[c], others[c] = others[c], weights[c]
+
+
 def link_all(
     long long[::1] ids,            # IN (capacity + 1,): keys of the rows in use
     Py_ssize_t n,                  # rows in use
@@ -24,7 +56,8 @@ cdef void relink(Table* table) noexcept nogil:
     for place in range(table.n_slots):
         table.slots[place] = <int> table.capacity
     for place in range(table.n):
-        link(table, <int> place, mix(table.salt + <unsigned long long> table.ids[place]))
+        link(table, <int> place, hash_in(table, table.ids[place]))
+
 
 cdef void raise_threshold(Table* table) noexcept nogil:
     """Threshold <- the norm of the keep-th row, where there are as many; norms <- all. O(n)."""

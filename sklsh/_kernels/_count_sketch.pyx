@@ -3,7 +3,7 @@
 See _cells.pxd for where a key has its cells.
 """
 
-from cython.parallel import parallel, prange, threadid
+from cython.parallel import prange
 
 from sklsh._kernels._cells cimport (
     MOST_DEPTH, Cells, as_cells, cell_of, estimate, hash_of, least, prefetch_cells, vector_of,
@@ -31,26 +31,25 @@ def update(
     """
     cdef:
         Py_ssize_t n = keys.shape[0]
-        int thread
+        int part
         Cells sketch
     if n == 0:
         return
     sketch = as_cells(
         &cells[0, 0], depth, cells.shape[0] // depth, cells.shape[1], signed_cells, seed
     )
-    with nogil, parallel(num_threads=n_threads):
-        thread = threadid()
-        add_own(&sketch, &keys[0], &values[0, 0], n, thread, n_threads)
+    for part in prange(n_threads, num_threads=n_threads, schedule="static", nogil=True):
+        add_own(&sketch, &keys[0], &values[0, 0], n, part, n_threads)
 
 
 cdef void add_own(
     const Cells* sketch, const long long* keys, const float* values, Py_ssize_t n,
-    int thread, int n_threads,
+    int part, int n_parts,
 ) noexcept nogil:
-    """Add to the cells of one thread: a range of places in every row."""
+    """Add to the cells of one part: a range of places in every row."""
     cdef:
-        Py_ssize_t first = sketch.width * thread // n_threads
-        Py_ssize_t last = sketch.width * (thread + 1) // n_threads
+        Py_ssize_t first = sketch.width * part // n_parts
+        Py_ssize_t last = sketch.width * (part + 1) // n_parts
         Py_ssize_t i, c, cell, place, n_columns = sketch.n_columns
         unsigned long long key_hash
         float sign
