@@ -2,6 +2,7 @@
 
 import numpy as np
 from reference import WORD, mix
+from scipy.special import expit, logsumexp, softmax
 
 # ---- _cells, _count_sketch ----
 
@@ -94,3 +95,134 @@ class TopK(Table):
 
     def items(self):
         return sorted(self.values.items(), key=lambda item: -norm(item[1]))[: self.keep]
+
+
+# ---- _margin_losses, _sketched_sgd ----
+
+
+def margin_loss(loss, scores, target, epsilon):
+    """(loss, gradient) of the scores of a row; with several, the target is its class."""
+    if loss == "multinomial":
+        is_target = np.arange(len(scores)) == target
+        return logsumexp(scores) - scores[int(target)], softmax(scores) - is_target
+    wanted = np.where(np.arange(len(scores)) == target, 1, -1) if len(scores) > 1 else target
+    losses, gradient = LOSSES[loss](scores, wanted, epsilon)
+    return losses.sum(), gradient
+
+
+def log_loss(scores, wanted, epsilon):
+    return np.logaddexp(0, -wanted * scores), -wanted * expit(-wanted * scores)
+
+
+def hinge(scores, wanted, epsilon):
+    return np.maximum(1 - wanted * scores, 0), -wanted * (wanted * scores < 1)
+
+
+def squared_error(scores, wanted, epsilon):
+    return (scores - wanted) ** 2 / 2, scores - wanted
+
+
+def huber(scores, wanted, epsilon):
+    error = abs(scores - wanted)
+    losses = np.where(error > epsilon, epsilon * (error - epsilon / 2), error**2 / 2)
+    return losses, np.clip(scores - wanted, -epsilon, epsilon)
+
+
+LOSSES = {"log_loss": log_loss, "hinge": hinge, "squared_error": squared_error, "huber": huber}
+
+
+class SketchedLinear:
+    """The model that `sketched_sgd` trains: a row is a list of (feature, value)."""
+
+    def __init__(self, n_outputs, *, mode, keep, capacity, width, depth, seed):
+        self.sketch = Sketch(depth, width, n_outputs, seed=seed)
+        self.mission, self.in_one_row = mode == "mission", mode == "active" and depth == 1
+        self.table = Table(keep, capacity, *([] if self.mission else [self.sketch.add]))
+        self.bias, self.scale = np.zeros(n_outputs), 1
+        self.shrinkage = self.n_entries = self.loss = 0
+
+    def scores(self, row):
+        weights = [value * self.weight(feature) for feature, value in row]
+        return self.scale * sum(weights, np.zeros(len(self.bias))) + self.bias
+
+    def weight(self, feature):
+        held = self.table.values.get(feature)
+        if self.mission:
+            return 0 if held is None or norm(held) < self.table.threshold else held
+        return self.sketch.estimate(feature) if held is None else held
+
+    def train(self, rows, targets, row_weights, order, rates, batch_size, objective):
+        for rate, first in zip(rates, range(0, len(order), batch_size), strict=True):
+            batch = order[first : first + batch_size]
+            gradients = []
+            for i in batch:
+                loss, gradient = margin_loss(
+                    objective["loss"], self.scores(rows[i]), targets[i], objective["epsilon"]
+                )
+                self.loss += row_weights[i] * loss
+                gradients.append(row_weights[i] * gradient)
+            entries = [
+                (feature, -rate / self.scale * value * gradient)
+                for i, gradient in zip(batch, gradients, strict=True)
+                for feature, value in rows[i]
+            ]
+            self.bias -= min(rate, 0.5 / len(batch)) * sum(gradients)
+            self.promote(self.step(entries))
+            self.penalise(rate, len(batch), objective["l2"], objective["l1"])
+            self.keep_up(len(entries))
+        self.shrink()
+
+    def step(self, entries):
+        """Add to the weights; returns the features that may deserve a row of the table."""
+        promising = []
+        for feature, delta in entries:
+            if feature in self.table.values and not self.mission:
+                self.table.values[feature] = self.table.values[feature] + delta
+            else:
+                self.sketch.add(feature, delta)
+                if self.in_one_row and self.is_heavy(feature):  # others are asked at the end
+                    promising.append(feature)
+        if self.mission:
+            for feature, _ in entries:
+                if feature in self.table.values:
+                    self.table.values[feature] = self.sketch.estimate(feature)
+        if not self.in_one_row:
+            promising = [feature for feature, _ in entries if self.is_heavy(feature)]
+        return promising
+
+    def is_heavy(self, feature):
+        return norm(self.sketch.estimate(feature)) > self.table.threshold
+
+    def promote(self, promising):
+        for feature in promising:
+            if feature in self.table.values or not self.table.passes(self.sketch.estimate(feature)):
+                continue
+            estimate = self.sketch.estimate(feature)
+            self.table.values[feature] = estimate
+            if not self.mission:
+                self.sketch.add(feature, -estimate)
+
+    def penalise(self, rate, n, l2, l1):
+        self.scale *= max(1 - rate * l2, 0) ** n
+        self.shrinkage += rate * l1 * n
+        if self.scale < 1e-6:
+            self.sketch.cells *= self.scale
+            self.change_table(lambda value: value * self.scale)
+            self.table.threshold *= self.scale
+            self.scale = 1
+
+    def keep_up(self, n_entries):
+        """Shrink the table and renew the threshold, each four entries for a row of the table."""
+        self.n_entries += n_entries
+        if self.n_entries >= 4 * self.table.capacity:
+            self.shrink()
+            self.table.raise_threshold()
+            self.n_entries = 0
+
+    def shrink(self):
+        by = self.shrinkage / self.scale
+        self.change_table(lambda value: np.sign(value) * np.maximum(abs(value) - by, 0))
+        self.shrinkage = 0
+
+    def change_table(self, change):
+        self.table.values = {key: change(value) for key, value in self.table.values.items()}
