@@ -2,13 +2,13 @@
 
 from numpy import empty, frombuffer
 
-from cpython.buffer cimport PyBUF_RECORDS_RO, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.ref cimport PyObject
 from cython cimport critical_section, final
 from libc.math cimport INFINITY, isfinite
-from libc.string cimport memcpy, strlen
+from libc.string cimport memcpy
 
 from sklsh._kernels._texts cimport BLOCK, copy
 
@@ -209,7 +209,8 @@ cdef class TokenArena:
             Py_buffer view
             const char* token
             Py_ssize_t i, n
-        PyObject_GetBuffer(row, &view, PyBUF_RECORDS_RO)
+            bint is_bytes = row.dtype.kind == "S"
+        PyObject_GetBuffer(row, &view, PyBUF_STRIDED_RO)
         try:
             for i in range(view.shape[0]):
                 self.n_items = i
@@ -217,7 +218,7 @@ cdef class TokenArena:
                 n = view.itemsize
                 while n > 0 and token[n - 1] == 0:
                     n -= 1
-                if view.format[strlen(view.format) - 1] == c"s":
+                if is_bytes:
                     self.add_text(token, n)
                 else:
                     self.add_code_points(token, (n + 3) // 4)
