@@ -200,6 +200,35 @@ def tail_tables(run):
     return [*lines, source(run)]
 
 
+def mission_tables(run):
+    """For each family of rows what each selector costs and finds, medians over the seeds."""
+    lines = [f"{run['data']}; {run['setting']}.", ""]
+    for family in dict.fromkeys(r["family"] for r in run["results"]):
+        mine = [r for r in run["results"] if r["family"] == family]
+        ceiling = mean(mine, "ceiling")
+        lines += [
+            f"**{family}**; the true model's accuracy is {ceiling:.3f}", "",
+            "| | thousand rows per CPU s | peak MB | state MB | recall, least / mean "
+            "| accuracy of a refit |",
+            "|---|---|---|---|---|---|",
+        ]  # fmt: skip
+        for title in dict.fromkeys(r["title"] for r in mine):
+            lines.append(mission_line([r for r in mine if r["title"] == title]))
+        lines.append("")
+    return [*lines, source(run)]
+
+
+def mission_line(rows):
+    """One selector's line, from its seeds; what cannot be known stays empty."""
+    cells = [rows[0]["title"], short(np.median([r["rows/s"] for r in rows]) / 1000)]
+    peaks = [r["peak_mb"] for r in rows if "peak_mb" in r]
+    cells += [short(peaks[0]) if peaks else "", short(rows[0]["state_mb"])]
+    found = [r["recall"] for r in rows if "recall" in r]
+    cells.append(f"{min(found):.2f} / {np.mean(found):.3f}" if found else "")
+    cells.append(f"{np.median([r['refit'] for r in rows]):.3f}" if found else "")
+    return f"| {' | '.join(cells)} |"
+
+
 def recipe_tables(run):
     """What the defaults are worth on held-out rows, one setting changed at a time."""
     results = run["results"]
@@ -259,7 +288,7 @@ def out_of_core_table(run):
 TABLES = {
     "width": width_table, "kernels": kernels_table, "xmc": xmc_block,
     "out_of_core": out_of_core_table, "negatives": negatives_table, "predict": predict_table,
-    "tail": tail_tables, "recipe": recipe_tables,
+    "tail": tail_tables, "recipe": recipe_tables, "mission": mission_tables,
 }  # fmt: skip
 
 

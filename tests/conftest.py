@@ -9,7 +9,12 @@ import scipy.sparse as sp
 from sklsh._kernels import _simd
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-OURS = {"systems", "cases", *(path.stem for path in BENCHMARKS.glob("*.py"))}  # its modules
+OURS = {
+    "systems",
+    "cases",
+    "feature_selectors",
+    *(path.stem for path in BENCHMARKS.glob("*.py")),
+}  # its modules
 
 
 @pytest.fixture(params=_simd.available_levels())
