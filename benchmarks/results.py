@@ -229,6 +229,22 @@ def mission_line(rows):
     return f"| {' | '.join(cells)} |"
 
 
+def phase_transition_tables(run):
+    """Share of the trials that find the support, along the number of rows."""
+    results = run["results"]
+    rows = sorted({r["n"] for r in results})
+    lines = [f"{run['data']}; {run['setting']}.", ""]
+    lines += [
+        f"| k | | {' | '.join(f'{n:,} rows' for n in rows)} |",
+        "|---" * (len(rows) + 2) + "|",
+    ]
+    for k, name in dict.fromkeys((r["k"], r["system"]) for r in results):
+        curve = {r["n"]: r["success"] for r in results if (r["k"], r["system"]) == (k, name)}
+        cells = [f"{curve[n]:.2f}" if n in curve else "" for n in rows]
+        lines.append(f"| {k} | {name} | {' | '.join(cells)} |")
+    return [*lines, "", source(run)]
+
+
 def recipe_tables(run):
     """What the defaults are worth on held-out rows, one setting changed at a time."""
     results = run["results"]
@@ -289,6 +305,7 @@ TABLES = {
     "width": width_table, "kernels": kernels_table, "xmc": xmc_block,
     "out_of_core": out_of_core_table, "negatives": negatives_table, "predict": predict_table,
     "tail": tail_tables, "recipe": recipe_tables, "mission": mission_tables,
+    "phase_transition": phase_transition_tables,
 }  # fmt: skip
 
 

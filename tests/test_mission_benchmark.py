@@ -119,3 +119,30 @@ def test_table_of_selectors(module):
         "| B | 1.5 |  | 4 |  |  |",
         "", "From `C`, M.",
     ]  # fmt: skip
+
+
+def test_trials_hold_the_model_and_dense_descent_finds_it(module):
+    phases = module("phase_transition")
+    X, y, supports = phases.draw(n=400, k=2, n_trials=3, seed=0)
+    for trial in range(3):
+        columns = X[trial][:, supports[trial]].astype(float)
+        weights, residual, *_ = np.linalg.lstsq(columns, y[trial])
+        assert ((np.abs(weights) > 0.75) & (np.abs(weights) < 1.25)).all()
+        assert residual[0] / 400 == pytest.approx(0.01, rel=0.3)
+    np.testing.assert_array_equal(phases.SYSTEMS["dense"](X, y, 2, 0), supports)
+    greedy = phases.SYSTEMS["greedy"](X, y, 2, 0)
+    assert greedy.shape == (3, 2) and (greedy != supports).any()
+
+
+def test_report_and_picture_of_phases(module, monkeypatch, capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    pictures = [tmp_path / name for name in ("a.svg", "b.svg", "c.png")]
+    for picture in pictures:
+        command = ["phase_transition.py", "--systems", "dense", "--sparsity", "1", "2"]
+        command += ["--rows", "20", "150", "--trials", "2", "--json", str(tmp_path / "kept.json")]
+        monkeypatch.setattr(sys, "argv", [*command, "--picture", str(picture)])
+        module("phase_transition").main()
+    printed = capsys.readouterr().out
+    assert "| k | | 20 rows | 150 rows |" in printed and "| 1 | dense | 0.00 | 1.00 |" in printed
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+    assert pictures[2].stat().st_size > 1000
