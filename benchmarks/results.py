@@ -245,6 +245,27 @@ def phase_transition_tables(run):
     return [*lines, "", source(run)]
 
 
+def selection_curve_tables(run):
+    """Accuracy along the number of chosen features, means over the seeds, and bytes of state."""
+    lines = []
+    for data in dict.fromkeys(r["data"] for r in run["results"]):
+        mine = [r for r in run["results"] if r["data"] == data]
+        sizes = sorted({r["size"] for r in mine})
+        lines += [f"**{data}**, test accuracy (MB of state) by number of features", ""]
+        lines.append(f"| | {' | '.join(f'{n:,}' for n in sizes)} |")
+        lines.append("|---" * (len(sizes) + 1) + "|")
+        for title in dict.fromkeys(r["title"] for r in mine):
+            cells = [title]
+            for size in sizes:
+                runs = [r for r in mine if (r["title"], r["size"]) == (title, size)]
+                cells.append(f"{mean(runs, 'accuracy'):.3f}" if runs else "")
+                if runs and "state_mb" in runs[0]:
+                    cells[-1] += f" ({short(runs[0]['state_mb'])})"
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return [*lines, source(run)]
+
+
 def recipe_tables(run):
     """What the defaults are worth on held-out rows, one setting changed at a time."""
     results = run["results"]
@@ -305,7 +326,7 @@ TABLES = {
     "width": width_table, "kernels": kernels_table, "xmc": xmc_block,
     "out_of_core": out_of_core_table, "negatives": negatives_table, "predict": predict_table,
     "tail": tail_tables, "recipe": recipe_tables, "mission": mission_tables,
-    "phase_transition": phase_transition_tables,
+    "phase_transition": phase_transition_tables, "selection_curves": selection_curve_tables,
 }  # fmt: skip
 
 
