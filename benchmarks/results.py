@@ -266,6 +266,15 @@ def selection_curve_tables(run):
     return [*lines, source(run)]
 
 
+def token_hashing_table(run):
+    """Strings hashed per second."""
+    lines = ["| strings | | million per CPU s | / FeatureHasher |", "|---|---|---|---|"]
+    for r in run["results"]:
+        cells = [r["data"], r["system"], short(r["rate"]), short(r["ratio"])]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "", source(run)]
+
+
 def recipe_tables(run):
     """What the defaults are worth on held-out rows, one setting changed at a time."""
     results = run["results"]
@@ -327,6 +336,7 @@ TABLES = {
     "out_of_core": out_of_core_table, "negatives": negatives_table, "predict": predict_table,
     "tail": tail_tables, "recipe": recipe_tables, "mission": mission_tables,
     "phase_transition": phase_transition_tables, "selection_curves": selection_curve_tables,
+    "token_hashing": token_hashing_table,
 }  # fmt: skip
 
 

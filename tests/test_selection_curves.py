@@ -110,3 +110,14 @@ def test_curves_of_texts_and_genomes(module, news, monkeypatch, capsys):
     assert len(found) == 10 and str(news) not in kept.read_text()
     printed = capsys.readouterr().out
     assert "**genomes, k = 8**" in printed and "| largest weights of that | 1.000 (" in printed
+
+
+def test_strings_are_hashed_in_turns(module, news, monkeypatch, capsys):
+    hashing = module("token_hashing")
+    rows = hashing.words(news, 20)
+    assert len(rows) == 20 and len(rows[0]) == 11 + 10
+    command = ["token_hashing.py", "--rows", "50", "--turns", "1", "--news", str(news)]
+    monkeypatch.setattr(sys, "argv", command)
+    hashing.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + 4 + 2 and lines[2].endswith("| 1 |") and "| sklsh |" in lines[5]
