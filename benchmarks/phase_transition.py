@@ -11,9 +11,10 @@ these are the true ones:
     mission    MISSIONSelector, mode="mission", 3 x 256 cells: weights in the sketch, the largest
                estimates are the model
     active     the same with mode="active"
+    vector     the same as "mission", the weights in a vector of p in place of the sketch: what
+               it would come to without collisions
+    dense      plain SGD on all p weights, the k largest at the end
     greedy     iterative hard thresholding: after every step all but the k largest weights are 0
-    dense      SGD on all p weights, the k largest at the end: what a sketch without collisions
-               would come to
 
 Standard deviations are those of a share among as many trials. The picture needs matplotlib.
 """
@@ -50,20 +51,28 @@ def largest(weights, k):
     return np.sort(np.argpartition(-np.abs(weights), k - 1, axis=1)[:, :k], axis=1)
 
 
-def descent(X, y, k, seed, greedy):
-    """Supports from SGD on all weights, of all trials at once."""
+def descent(X, y, k, seed, model, forget=False):
+    """Supports from SGD on p weights, of all trials at once.
+
+    `model` tells which weights predict, "all" or the "largest" k; the gradient goes to all. With
+    `forget`, all but the largest are 0 after every step.
+    """
     rng = np.random.default_rng(seed)
     weights = np.zeros((len(X), P), np.float32)
     for i in np.concatenate([rng.permutation(X.shape[1]) for _ in range(EPOCHS)]):
-        x = X[:, i]
-        error = y[:, i] - np.einsum("tp,tp->t", weights, x)
-        weights += (np.float32(RATE) * error)[:, None] * x
-        if greedy:
-            kept = largest(weights, k)
-            values = np.take_along_axis(weights, kept, axis=1)
-            weights[:] = 0
-            np.put_along_axis(weights, kept, values, axis=1)
+        x, used = X[:, i], weights
+        if model == "largest":
+            used = only_largest(weights, k)
+        error = y[:, i] - np.einsum("tp,tp->t", used, x)
+        weights = (used if forget else weights) + (np.float32(RATE) * error)[:, None] * x
     return largest(weights, k)
+
+
+def only_largest(weights, k):
+    """The weights, with 0 for all but the k largest of each row."""
+    kept, ids = np.zeros_like(weights), largest(weights, k)
+    np.put_along_axis(kept, ids, np.take_along_axis(weights, ids, axis=1), axis=1)
+    return kept
 
 
 def sketched(X, y, k, seed, mode):
@@ -80,8 +89,9 @@ def sketched(X, y, k, seed, mode):
 SYSTEMS = {
     "mission": lambda *trials: sketched(*trials, mode="mission"),
     "active": lambda *trials: sketched(*trials, mode="active"),
-    "greedy": lambda *trials: descent(*trials, greedy=True),
-    "dense": lambda *trials: descent(*trials, greedy=False),
+    "vector": lambda *trials: descent(*trials, model="largest"),
+    "dense": lambda *trials: descent(*trials, model="all"),
+    "greedy": lambda *trials: descent(*trials, model="largest", forget=True),
 }
 
 

@@ -30,7 +30,7 @@ VERSIONS_SHOWN = {
 def facts(data=()):
     """Command, versions and machine, without the paths of this one; `data` becomes DIR."""
     words = ["DIR" if Path(word) in data else word for word in sys.argv[1:]]
-    for option in ("--json", "--rivals-python"):
+    for option in ("--json", "--rivals-python", "--picture"):
         if option in words:
             del words[words.index(option) : words.index(option) + 2]
     return {

@@ -129,7 +129,8 @@ def test_trials_hold_the_model_and_dense_descent_finds_it(module):
         weights, residual, *_ = np.linalg.lstsq(columns, y[trial])
         assert ((np.abs(weights) > 0.75) & (np.abs(weights) < 1.25)).all()
         assert residual[0] / 400 == pytest.approx(0.01, rel=0.3)
-    np.testing.assert_array_equal(phases.SYSTEMS["dense"](X, y, 2, 0), supports)
+    for name in ("vector", "dense"):
+        np.testing.assert_array_equal(phases.SYSTEMS[name](X, y, 2, 0), supports)
     greedy = phases.SYSTEMS["greedy"](X, y, 2, 0)
     assert greedy.shape == (3, 2) and (greedy != supports).any()
 
@@ -144,5 +145,6 @@ def test_report_and_picture_of_phases(module, monkeypatch, capsys, tmp_path):
         module("phase_transition").main()
     printed = capsys.readouterr().out
     assert "| k | | 20 rows | 150 rows |" in printed and "| 1 | dense | 0.00 | 1.00 |" in printed
+    assert str(tmp_path) not in (tmp_path / "kept.json").read_text()
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
     assert pictures[2].stat().st_size > 1000
