@@ -1,14 +1,13 @@
 """Speed, memory and truth of MISSIONSelector and of other selectors where the truth is known.
 
     python benchmarks/mission.py [--families NAME ...] [--systems NAME ...] [--seeds 5]
-        [--passes 1] [--rivals-python PYTHON] [--json FILE]
+        [--turns 3] [--passes 1] [--threads 1] [--rivals-python PYTHON] [--json FILE]
 
 benchmarks/sparse_support.py draws the rows: 100,000 with 50 features of value 1, among which
 those that matter are few and known; the features of the families named 2^40 have ids up to
-there. Each seed draws other rows; all systems then fit to them one after the other in one
-process, one thread on one core, with equal passes where they make passes. Those that read tokens
-get lists of strings, or a text file; hashing and parsing are in their time. Printed, medians
-over the seeds:
+there. Each seed draws other rows; all systems then fit to them turn by turn in one process, one
+thread on one core, with equal passes where they make passes. Those that read tokens get lists of
+strings, or a text file; hashing and parsing are in their time. Printed, medians over the seeds:
 
     rows / s     training rows per CPU second of a fit
     peak MB      a fit in a process of its own: how far the peak of resident memory rose above
@@ -23,7 +22,8 @@ Vowpal Wabbit runs under --rivals-python, the Python of an environment with
 
     pip install vowpalwabbit==9.11.9 numpy scipy
 
-A system that is slow fits to the first seed's rows alone.
+With --threads N a fit of ours on N threads takes turns with one on one thread, on all cores, and
+"speed-up" is how many times less wall time it takes. What is slow fits once, to the first rows.
 """
 
 import argparse
@@ -50,9 +50,9 @@ from width import resident_bytes
 FEW = {"n_rows": 200, "n_test": 10, "n_true": 10}  # rows that make a system import what it needs
 
 
-def made(name, n, seed, args):
+def made(name, n, seed, args, **settings):
     """The system under that name, to choose n features."""
-    settings = {"n_features_to_select": n, "passes": args.passes, "seed": seed}
+    settings |= {"n_features_to_select": n, "passes": args.passes, "seed": seed}
     if SYSTEMS[name].rival:
         settings |= {"python": args.rivals_python, "folder": args.folder}
     return SYSTEMS[name].make(**settings)
@@ -68,14 +68,32 @@ def makes_sense(name, family, seed, args):
     return system.wide or FAMILIES[family].n_features < 2**31
 
 
-def fitted(name, data, seed, args):
-    """The system after a fit, and its CPU seconds."""
-    model = made(name, args.true, seed, args)
+def fitted(name, data, seed, args, **settings):
+    """The system after a fit, and its CPU and wall seconds."""
+    model = made(name, args.true, seed, args, **settings)
     inputs = model.inputs(data)
-    start = time.process_time()
+    cpu, wall = time.process_time(), time.perf_counter()
     model.fit(*inputs)
-    spent = time.process_time() - start
-    return model, getattr(model, "cpu_s", spent)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return model, getattr(model, "cpu_s", cpu), wall
+
+
+def fitted_in_turns(names, data, seed, args):
+    """Each system after its last fit, and the median of its CPU seconds."""
+    models, seconds = {}, {name: [] for name in names}
+    for turn, name in itertools.product(range(args.turns), names):
+        if turn == 0 or not SYSTEMS[name].slow:
+            models[name], cpu, _ = fitted(name, data, seed, args)
+            seconds[name].append(cpu)
+    return {name: (models[name], float(np.median(seconds[name]))) for name in names}
+
+
+def speed_up(name, data, args):
+    """Wall seconds of a fit on one thread over those on many, medians of turns."""
+    seconds = {1: [], args.threads: []}
+    for _, n_jobs in itertools.product(range(args.turns), seconds):
+        seconds[n_jobs].append(fitted(name, data, 0, args, n_jobs=n_jobs)[2])
+    return float(np.median(seconds[1]) / np.median(seconds[args.threads]))
 
 
 def columns(X, ids):
@@ -93,9 +111,8 @@ def refit_accuracy(data, ids):
     return model.score(columns(data.X_test, ids), data.y_test)
 
 
-def measure(family, name, data, seed, args):
-    """Figures of one system on one draw of the rows."""
-    model, seconds = fitted(name, data, seed, args)
+def measure(family, name, model, seconds, data, seed, args):
+    """Figures of one system, fitted to one draw of the rows."""
     result = {"family": family, "system": name, "title": SYSTEMS[name].title, "seed": seed}
     result |= {"cpu_s": seconds, "rows/s": args.rows / seconds, "state_mb": model.n_bytes / 1e6}
     ids = model.ranked(data)
@@ -106,6 +123,8 @@ def measure(family, name, data, seed, args):
         if result["peak_mb"] is None:
             result["peak_mb"] = in_a_new_process(peak_of_fit, name, data, args)
         result["peak_mb"] /= 1e6
+    if seed == 0 and args.threads > 1 and SYSTEMS[name].ours:
+        result["speed-up"] = speed_up(name, data, args)
     return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in result.items()}
 
 
@@ -144,9 +163,10 @@ def run(args):
         data = make_sparse_support(
             FAMILIES[family], n_rows=args.rows, n_test=args.test_rows, n_true=args.true, seed=seed
         )
-        for name in args.systems:
-            if makes_sense(name, family, seed, args):
-                yield measure(family, name, data, seed, args) | {"ceiling": round(data.ceiling, 4)}
+        names = [name for name in args.systems if makes_sense(name, family, seed, args)]
+        for name, (model, seconds) in fitted_in_turns(names, data, seed, args).items():
+            result = measure(family, name, model, seconds, data, seed, args)
+            yield result | {"ceiling": round(data.ceiling, 4)}
 
 
 def main():
@@ -163,11 +183,13 @@ def main():
     parser.add_argument("--true", type=int, default=100, help="features that matter")
     parser.add_argument("--passes", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=3, help="fits of each system to the same rows")
+    parser.add_argument("--threads", type=int, default=1, help="of ours, for the speed-up")
     parser.add_argument("--no-memory", action="store_true", help="leave out the peaks")
     parser.add_argument("--rivals-python", help="whose packages hold Vowpal Wabbit")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
+    if args.threads == 1 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
     results = []

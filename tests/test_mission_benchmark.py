@@ -70,8 +70,9 @@ def test_rows_too_short_are_an_error(module):
 def test_the_selectors_of_scikit_learn_find_the_truth(module, name):
     support, mission = module("sparse_support"), module("mission")
     data = support.make_sparse_support(support.Family(2000, None, 0.2), **FEW)
-    args = argparse.Namespace(true=10, passes=1, rows=4000, no_memory=True)
-    result = mission.measure("tiny", name, data, 0, args)
+    args = argparse.Namespace(true=10, passes=1, rows=4000, no_memory=True, turns=2, threads=1)
+    fitted = mission.fitted_in_turns([name], data, 0, args)
+    result = mission.measure("tiny", name, *fitted[name], data, 0, args)
     assert (
         result["recall"] >= (0.4 if name == "sgd" else 0.8)
         and result["refit"] > 0.7

@@ -49,6 +49,11 @@ class System:
     slow: bool = False
     rival: bool = False
 
+    @property
+    def ours(self):
+        """Whether it takes a number of threads."""
+        return self.kind.startswith("sketched")
+
     def make(self, **arguments):
         """The system, with its settings and more arguments."""
         module, name = self.kind.split(".")
@@ -73,7 +78,7 @@ SYSTEMS = {
     "tokens": System("MISSIONHashSelector, from strings", "sketched.Tokens", wide=True),
     "hasher": System(
         "FeatureHasher and SGDClassifier, l1, from strings", "linear.HashedDescent", CONSTANT,
-        slow=True,
+        wide=True, slow=True,
     ),
     "vowpal": System("Vowpal Wabbit, from text", "wabbit.Wabbit", VOWPAL, wide=True, rival=True),
     "vowpal-names": System(

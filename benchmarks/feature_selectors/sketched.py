@@ -11,10 +11,10 @@ class Matrix:
 
     kind = MISSIONSelector
 
-    def __init__(self, *, n_features_to_select, passes, seed, **settings):
+    def __init__(self, *, n_features_to_select, passes, seed, n_jobs=1, **settings):
         self.selector = self.kind(
             n_features_to_select=n_features_to_select, max_iter=passes, random_state=seed,
-            n_jobs=1, **settings,
+            n_jobs=n_jobs, **settings,
         )  # fmt: skip
 
     def inputs(self, data):
