@@ -10,7 +10,10 @@ these are the true ones:
 
     mission    MISSIONSelector, mode="mission", 3 x 256 cells: weights in the sketch, the largest
                estimates are the model
-    active     the same with mode="active"
+    active     the same with mode="active" and the l1 penalty that is usual for the lasso, the
+               noise's deviation times sqrt(2 log p / n): in this mode all weights predict, so
+               only a penalty makes few of them large where there are fewer rows than features
+    unpenalized    the same without it
     vector     the same as "mission", the weights in a vector of p in place of the sketch: what
                it would come to without collisions
     dense      plain SGD on all p weights, the k largest at the end
@@ -75,20 +78,28 @@ def only_largest(weights, k):
     return kept
 
 
-def sketched(X, y, k, seed, mode):
+def sketched(X, y, k, seed, **settings):
     """Supports from MISSIONSelector, trial by trial."""
     from sklsh import MISSIONSelector
 
     selector = MISSIONSelector(
-        n_features_to_select=k, mode=mode, width=WIDTH, depth=DEPTH, loss="squared_error",
-        learning_rate_init=RATE, max_iter=EPOCHS, random_state=seed, n_jobs=1,
+        n_features_to_select=k, width=WIDTH, depth=DEPTH, loss="squared_error",
+        learning_rate_init=RATE, learning_rate="constant", batch_size=1, max_iter=EPOCHS,
+        random_state=seed, n_jobs=1, **settings,
     )  # fmt: skip
     return np.stack([selector.fit(*trial).feature_ids_ for trial in zip(X, y, strict=True)])
 
 
+def penalized(X, y, k, seed):
+    """The same with an l1 penalty for the active set."""
+    alpha = NOISE * np.sqrt(2 * np.log(P) / X.shape[1])
+    return sketched(X, y, k, seed, mode="active", alpha=alpha, l1_ratio=1.0)
+
+
 SYSTEMS = {
-    "mission": lambda *trials: sketched(*trials, mode="mission"),
-    "active": lambda *trials: sketched(*trials, mode="active"),
+    "mission": lambda *trials: sketched(*trials, mode="mission", alpha=0),
+    "active": penalized,
+    "unpenalized": lambda *trials: sketched(*trials, mode="active", alpha=0),
     "vector": lambda *trials: descent(*trials, model="largest"),
     "dense": lambda *trials: descent(*trials, model="all"),
     "greedy": lambda *trials: descent(*trials, model="largest", forget=True),

@@ -91,7 +91,7 @@ def genomes(paths, k, n_train=READS, n_test=TEST_READS):
     order = rng.permutation(len(y))
     X, X_test = (kmer_counts(np.concatenate(r), k) for r in (reads, tests))
     n_seen = len(np.unique(X.indices))
-    sizes = 10_000, n_seen // 100, n_seen // 20, n_seen // 5
+    sizes = 10_000, n_seen // 100, n_seen // 20
     return Case(
         f"genomes, k = {k}",
         X[order],

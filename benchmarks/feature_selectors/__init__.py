@@ -62,18 +62,20 @@ class System:
         )
 
 
+DEFAULTS = {"max_iter": "auto"}  # in place of the passes of all others
 PAPER = {"mode": "mission", "width": 2**18, "depth": 3}
 L1 = {"loss": "log_loss", "penalty": "l1", "alpha": 1e-4}
 CONSTANT = L1 | {"learning_rate": "constant", "eta0": 0.01}
 VOWPAL = {"options": "--loss_function logistic -b 22 --l1 1e-6"}
 SYSTEMS = {
+    "defaults": System("MISSIONSelector, defaults", "sketched.Matrix", DEFAULTS, wide=True),
     "active": System("MISSIONSelector", "sketched.Matrix", wide=True),
     "mission": System(
         'MISSIONSelector, mode="mission", 3 x 2^18 cells', "sketched.Matrix", PAPER, wide=True
     ),
     "sgd": System("SGDClassifier, l1", "linear.Descent", L1),
     "sgd-constant": System("SGDClassifier, l1, constant rate .01", "linear.Descent", CONSTANT),
-    "chi2": System("SelectKBest(chi2)", "linear.ChiSquared"),
+    "chi2": System("SelectKBest(chi2)", "linear.ChiSquared", slow=True),
     "liblinear": System("SelectFromModel(LinearSVC, l1)", "linear.Liblinear", slow=True),
     "tokens": System("MISSIONHashSelector, from strings", "sketched.Tokens", wide=True),
     "hasher": System(

@@ -13,8 +13,8 @@ class Matrix:
 
     def __init__(self, *, n_features_to_select, passes, seed, n_jobs=1, **settings):
         self.selector = self.kind(
-            n_features_to_select=n_features_to_select, max_iter=passes, random_state=seed,
-            n_jobs=n_jobs, **settings,
+            n_features_to_select=n_features_to_select, random_state=seed, n_jobs=n_jobs,
+            **{"max_iter": passes} | settings,
         )  # fmt: skip
 
     def inputs(self, data):
