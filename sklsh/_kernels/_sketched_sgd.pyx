@@ -16,9 +16,9 @@ Features that come into the table do so one by one, in the order of the batch.
 
 from cython.parallel import parallel, threadid
 from libc.math cimport fabsf, powf
-from libc.string cimport memchr, memcpy, memmove
+from libc.string cimport memchr, memcpy
 
-from sklsh._kernels._active_table cimport Table, find, link, norm, raise_threshold, relink
+from sklsh._kernels._active_table cimport Table, find, link, norm, raise_threshold
 from sklsh._kernels._cells cimport add_to_cells, estimate, hash_of
 from sklsh._kernels._margin_losses cimport (
     HINGE, HUBER, LOG_LOSS, MULTINOMIAL, SQUARED_ERROR, Loss, loss_and_gradient,
@@ -27,6 +27,7 @@ from sklsh._kernels._simd cimport prefetch_bytes
 from sklsh._kernels._sketched_model cimport (
     Index, Model, as_model, find_places, read_weight, score, sign_at,
 )
+from sklsh._kernels._sketched_upkeep cimport compact, fold_scale, shrink
 
 cdef extern from "team.h" nogil:
     void wait_for_team() noexcept
@@ -203,51 +204,6 @@ cdef void promote(
             if not model.mission:
                 add_to_cells(&model.tail, key_hash, -1, buffer)
 
-
-cdef void compact(Model* model) noexcept nogil:
-    """Keep the `keep` rows of largest norm; others go back to the sketch. O(capacity)."""
-    cdef:
-        Table* table = &model.table
-        Py_ssize_t row, n_kept = 0, n_columns = table.n_columns, n_above = 0
-        Py_ssize_t n_ties
-    raise_threshold(table)
-    for row in range(table.n):
-        n_above += table.norms[row] > table.threshold
-    n_ties = table.keep - n_above
-    for row in range(table.n):
-        if table.norms[row] > table.threshold or (
-            table.norms[row] == table.threshold and n_ties > 0
-        ):
-            n_ties -= table.norms[row] == table.threshold
-            table.ids[n_kept] = table.ids[row]
-            memmove(table.weights + n_kept * n_columns, table.weights + row * n_columns,
-                    n_columns * sizeof(float))
-            n_kept += 1
-        elif not model.mission:
-            add_to_cells(&model.tail, hash_of(&model.tail, table.ids[row]), 1,
-                         table.weights + row * n_columns)
-    table.n = n_kept
-    relink(table)
-
-
-cdef void shrink(Model* model) noexcept nogil:
-    """Move the weights of the table towards zero by what the l1 penalty has come to."""
-    cdef:
-        Py_ssize_t i
-        float by = model.shrinkage / model.scale, weight
-    for i in range(model.table.n * model.table.n_columns):
-        weight = model.table.weights[i]
-        model.table.weights[i] = max(weight - by, 0) if weight > 0 else min(weight + by, 0)
-    model.shrinkage = 0
-
-
-cdef void fold_scale(Model* model) noexcept nogil:
-    """Multiply the scale into all weights."""
-    cdef Py_ssize_t i
-    for i in range((model.n_cells + model.table.n) * model.n_columns):
-        model.weights[i] *= model.scale
-    model.table.threshold *= model.scale
-    model.scale = 1
 
 ctypedef struct Plan:
     const Py_ssize_t* order

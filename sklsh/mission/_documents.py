@@ -16,8 +16,8 @@ mode : {"active", "mission"}, default="active"
 width, depth : int or "auto", default="auto"
     Cells of a row of the sketch, a power of two, and rows, 1 to 16. "auto": for "active" one
     row of 32 cells for each feature to select, at least 2**13 and, where that is more than
-    2**15, 2.5 for each; for "mission" three rows of 2**18. A cell takes four bytes, and with more than two classes
-    four for each of them.
+    2**15, 2.5 for each; for "mission" three rows of 2**18. A cell takes four bytes, and with
+    more than two classes four for each of them.
 
 @loss@
 

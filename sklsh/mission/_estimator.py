@@ -1,4 +1,4 @@
-"""What all MISSION estimators do alike: parameters, training, merging, what is fitted."""
+"""What all MISSION estimators do alike: parameters, checks of their data, training."""
 
 import copy
 import math
@@ -18,7 +18,6 @@ from sklsh._sklearn import (
     StrOptions,
     VersionStamp,
     at_least,
-    check_is_fitted,
     check_sample_weight,
     checked_csr,
     effective_n_threads,
@@ -29,6 +28,8 @@ from sklsh._sklearn import (
 from sklsh._targets import TargetFormat, class_weights, is_indicator
 from sklsh._training import rate_schedule
 from sklsh.mission import _auto
+from sklsh.mission._fitted import FittedSketchedLinear
+from sklsh.mission._merging import Merging
 
 CLASSIFICATION = ("log_loss", "hinge")
 
@@ -46,7 +47,9 @@ class Progress:
     weight_sum: float = 0.0
 
 
-class SketchedLinearEstimator(VersionStamp, EpochCallbacks, BaseEstimator):
+class SketchedLinearEstimator(
+    FittedSketchedLinear, Merging, VersionStamp, EpochCallbacks, BaseEstimator
+):
     """Base of the estimators that train :class:`sklsh._sketched_linear.SketchedLinear`."""
 
     _parameter_constraints = {
@@ -197,74 +200,6 @@ class SketchedLinearEstimator(VersionStamp, EpochCallbacks, BaseEstimator):
             self._train(rows, 1, "constant" if falling else self.learning_rate, without_callbacks)
         return self
 
-    def merge(self, others, weights=None):
-        """Replace the model by the weighted mean of itself and others.
-
-        Models are linear in their weights and sketches with equal hash functions add up, so
-        what several machines have learnt, each on rows of its own, is put together by a
-        message of the size of a model.
-
-        Parameters
-        ----------
-        others : estimator or list of estimators
-            Fitted estimators of this class with the same sizes, seed and classes: give all
-            the same integer `random_state` and parameters.
-
-        weights : array-like of shape (1 + len(others),), default=None
-            What this model and each other count. By default the summed weights of the rows
-            that they have been trained on.
-
-        Returns
-        -------
-        self : object
-            The merged estimator.
-
-        Raises
-        ------
-        ValueError
-            If the models do not go together, with what differs; this one stays as it was.
-        """
-        check_is_fitted(self)
-        others = [others] if isinstance(others, SketchedLinearEstimator) else list(others)
-        for other in others:
-            self._check_mergeable(other)
-        if weights is None:
-            weights = [model._progress.weight_sum for model in (self, *others)]
-        shares = np.asarray(weights, dtype=np.float64)
-        if shares.shape != (1 + len(others),) or not (shares >= 0).all() or not shares.sum() > 0:
-            raise ValueError(
-                f"weights must be {1 + len(others)} non-negative numbers, not all zero; got "
-                f"{weights!r}."
-            )
-        self._take_merged(others, shares / shares.sum())
-        self._progress.weight_sum += sum(other._progress.weight_sum for other in others)
-        return self
-
-    def _take_merged(self, others, shares):
-        self._model = self._model.merged([other._model for other in others], shares)
-
-    def _check_mergeable(self, other):
-        if type(other) is not type(self):
-            raise ValueError(
-                f"others must be of class {type(self).__name__}; got {type(other).__name__}."
-            )
-        check_is_fitted(other)
-        for name in ("mode", "n_outputs", "keep", "width", "depth", "seed"):
-            ours, theirs = getattr(self._model, name), getattr(other._model, name)
-            if ours != theirs:
-                raise ValueError(
-                    f"others must have the same {name} as this model, {ours}; got {theirs}. Give "
-                    "all the same parameters and the same integer random_state."
-                )
-        if not np.array_equal(getattr(self, "classes_", ()), getattr(other, "classes_", ())):
-            raise ValueError(
-                f"others must have the same classes as this model, {self.classes_!r}; got "
-                f"{other.classes_!r}."
-            )
-        ours, theirs = getattr(self, "n_features_in_", 0), getattr(other, "n_features_in_", 0)
-        if ours != theirs:
-            raise ValueError(f"others must have n_features_in_={ours}; got {theirs}.")
-
     def _draw_seeds(self):
         """Of the sketch, the order of rows, and tokens."""
         random_state = check_random_state(self.random_state)
@@ -410,48 +345,6 @@ class SketchedLinearEstimator(VersionStamp, EpochCallbacks, BaseEstimator):
         ]
         kept = {name: vars(self)[name] for name in names if name in vars(self)}
         return kept | {"_model": self._model.copy(), "_progress": self._progress}
-
-    @property
-    def n_iter_(self):
-        """Passes over the data, over all calls."""
-        check_is_fitted(self)
-        return self._progress.n_epochs
-
-    @property
-    def loss_curve_(self):
-        """Mean loss of a row in each pass."""
-        check_is_fitted(self)
-        return self._progress.loss_curve
-
-    @property
-    def learning_rate_init_(self):
-        """Rate of the first step."""
-        check_is_fitted(self)
-        return self._progress.rate
-
-    @property
-    def batch_size_(self):
-        """Rows of a step."""
-        check_is_fitted(self)
-        return self._progress.batch_size
-
-    @property
-    def intercept_(self):
-        """Constant part of the scores, (n_outputs,) float32."""
-        check_is_fitted(self)
-        return self._model.intercept
-
-    @property
-    def sketch_(self):
-        """Cells of the count-sketch, (depth, width, n_outputs) float32; a copy."""
-        check_is_fitted(self)
-        return self._model.cells * np.float32(self._model.status[0])
-
-    @property
-    def memory_usage_(self):
-        """Bytes of the active set with its index, of the sketch, and their total."""
-        check_is_fitted(self)
-        return self._model.memory_usage
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_model")
