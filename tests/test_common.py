@@ -3,15 +3,28 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklsh import NeighborBlendClassifier, SLIDEClassifier
+from sklsh import (
+    MISSIONClassifier,
+    MISSIONRegressor,
+    MISSIONSelector,
+    NeighborBlendClassifier,
+    SLIDEClassifier,
+)
 from sklsh.lsh import DWTA, LSHIndex, SimHash
 
 STOCHASTIC = "sample_weight is not equivalent to removing/repeating samples."
+STOCHASTIC_ESTIMATORS = (
+    MISSIONClassifier,
+    MISSIONRegressor,
+    MISSIONSelector,
+    NeighborBlendClassifier,
+    SLIDEClassifier,
+)
 
 
 def expected_failed_checks(estimator):
     """Only what scikit-learn expects of its own stochastic estimators, in its words."""
-    if isinstance(estimator, (NeighborBlendClassifier, SLIDEClassifier)):
+    if isinstance(estimator, STOCHASTIC_ESTIMATORS):
         return {
             "check_sample_weight_equivalence_on_dense_data": STOCHASTIC,
             "check_sample_weight_equivalence_on_sparse_data": STOCHASTIC,
@@ -36,6 +49,13 @@ def expected_failed_checks(estimator):
         NeighborBlendClassifier(
             SLIDEClassifier(loss="logistic", random_state=0), weight=3, n_candidates=1
         ),
+        MISSIONSelector(),
+        MISSIONSelector(mode="mission"),
+        MISSIONClassifier(),
+        MISSIONClassifier(loss="hinge"),
+        MISSIONClassifier(mode="mission"),
+        MISSIONRegressor(),
+        MISSIONRegressor(loss="huber"),
         SimHash(),
         SimHash(projections="gaussian"),
         DWTA(),
