@@ -158,8 +158,14 @@ class MISSIONHashSelector(Support, TransformerMixin, SketchedLinearEstimator):
         )
 
     def _note_names(self, X):
-        self._names = TokenNames().merged(self._names).update(self._model.active_ids, self._tokens)
+        self._names = self._names_now()
         del self._tokens
+
+    def _names_now(self):
+        """Texts of the active set; during training from the rows as well."""
+        if not hasattr(self, "_tokens"):
+            return self._names
+        return TokenNames().merged(self._names).update(self._model.active_ids, self._tokens)
 
     def _take_merged(self, others, shares):
         super()._take_merged(others, shares)
@@ -242,7 +248,8 @@ class MISSIONHashSelector(Support, TransformerMixin, SketchedLinearEstimator):
         names : ndarray of str objects
             In the order of `feature_ids_`.
         """
-        return self._names.names(self.feature_ids_)
+        ids = self.feature_ids_
+        return self._names.names(ids)
 
     @property
     def _n_features_out(self):
@@ -256,7 +263,7 @@ class MISSIONHashSelector(Support, TransformerMixin, SketchedLinearEstimator):
         return usage | {"names": names, "total": usage["total"] + names}
 
     def _reconstruction_attributes(self):
-        return super()._reconstruction_attributes() | {"_names": self._names}
+        return super()._reconstruction_attributes() | {"_names": self._names_now()}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
