@@ -147,7 +147,7 @@ def class_weights(class_weight, classes, Y, weight):
     if unknown and not class_weight.keys() >= set(labels):  # a fold may lack a rare class
         raise ValueError(f"class_weight names {unknown[0]!r}, which is not in classes.")
     for label, value in class_weight.items():
-        if not (isinstance(value, Real) and 0 <= value <= np.finfo(np.float32).max):
+        if not (isinstance(value, Real) and 0 <= value <= float(np.finfo(np.float32).max)):
             raise ValueError(
                 f"class_weight[{label!r}] must be a non-negative number; got {value!r}."
             )
