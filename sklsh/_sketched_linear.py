@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from sklsh._kernels import _active_table, _count_sketch, _sketched_scores, _sketched_sgd
-from sklsh._memory import aligned_zeros
+from sklsh._memory import aligned_copy, aligned_zeros, writable
 
 UNUSED = -1  # key of a row of the table that holds no feature
 MOST_PLACES = 2**30  # cells and rows of the table, counted in int32 with a bit for the sign
@@ -108,8 +108,11 @@ class SketchedLinear:
         return {"active_set": active_set, "sketch": sketch, "total": active_set + sketch}
 
     def copy(self):
-        """Copy that shares nothing."""
-        return copy.deepcopy(self)
+        """Copy that shares nothing, and can be written to."""
+        twin = copy.copy(self)
+        for name in ("weights", "ids", "slots", "intercept", "status"):
+            setattr(twin, name, aligned_copy(getattr(self, name)))
+        return twin
 
     def train(self, X, targets, row_weights, order, rates, *, batch_size, objective, n_threads):
         """Take the steps of a pass; returns the mean loss of a row.
@@ -138,6 +141,7 @@ class SketchedLinear:
             OpenMP threads. The model does not depend on it.
         """
         indptr, features = X.indptr.astype(np.intp, copy=False), X.indices
+        batch_size = min(batch_size, len(order))
         in_batches = np.add.reduceat(np.diff(indptr)[order], np.arange(0, len(order), batch_size))
         most = int(in_batches.max())
         n_places = self.depth + (self.mode == "mission")
@@ -262,7 +266,7 @@ class SketchedLinear:
 
     def _query(self, ids):
         out = np.empty((len(ids), self.n_outputs), dtype=np.float32)
-        cells = self.weights[: self.depth * self.width]
+        cells = writable(self.weights[: self.depth * self.width])  # as the kernel wants them
         _count_sketch.query(as_c_integers(ids), cells, self.depth, True, self.seed, False, out, 1)
         return out
 

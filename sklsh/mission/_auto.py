@@ -31,11 +31,11 @@ def scale_of(X, weights):
     seen, columns = np.unique(X.indices, return_inverse=True)
     X = sp.csr_array((X.data, columns, X.indptr), shape=(X.shape[0], len(seen)))
     squares = X.multiply(X).sum(axis=1)
-    direction, curvature = np.ones(len(seen)), 0.0
+    direction, curvature = np.full(len(seen), 1 / math.sqrt(max(len(seen), 1))), 0.0
     for _ in range(POWER_STEPS):
         image = X.T @ (X @ direction) / X.shape[0]
-        curvature = np.linalg.norm(image) / max(np.linalg.norm(direction), TINY)
-        direction = image
+        curvature = np.linalg.norm(image)
+        direction = image / max(curvature, TINY)
     return squares.mean(), squares.max(), curvature
 
 

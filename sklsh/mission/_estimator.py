@@ -187,7 +187,9 @@ class SketchedLinearEstimator(
         self._validate_params()  # scikit-learn does so in the first call only
         with unchanged_on_error(self):
             resume = hasattr(self, "_model")
-            if not resume:
+            if resume:
+                self._check_same_loss()
+            else:
                 self._draw_seeds()
             rows = self._rows_of(
                 X, y, sample_weight, reset=not resume, classes=classes, partial=True
@@ -199,6 +201,15 @@ class SketchedLinearEstimator(
             falling = self.learning_rate in ("linear", "cosine")
             self._train(rows, 1, "constant" if falling else self.learning_rate, without_callbacks)
         return self
+
+    def _check_same_loss(self):
+        """Targets are made for the loss now set, but the model goes on with that of `fit`."""
+        before = "log_loss" if self._kernel_loss == "multinomial" else self._kernel_loss
+        if self.loss != before:
+            raise ValueError(
+                f"loss must stay {before!r}, as in the first call; got {self.loss!r}. Call fit to "
+                "start anew."
+            )
 
     def _draw_seeds(self):
         """Of the sketch, the order of rows, and tokens."""
@@ -311,13 +322,14 @@ class SketchedLinearEstimator(
                 order = of_weight
                 if self.shuffle:
                     order = progress.random_generator.permutation(of_weight)
-                rates = [
-                    progress.rate
-                    * schedule(step / (n_epochs * n_batches), progress.n_steps + step + 1)
+                factors = [
+                    schedule(step / (n_epochs * n_batches), progress.n_steps + step + 1)
                     for step in range(epoch * n_batches, (epoch + 1) * n_batches)
                 ]
+                with np.errstate(over="ignore"):  # training then diverges
+                    rates = (progress.rate * np.array(factors)).astype(np.float32)
                 loss = self._model.train(
-                    rows.X, rows.targets, rows.weights, order, np.array(rates, dtype=np.float32),
+                    rows.X, rows.targets, rows.weights, order, rates,
                     batch_size=progress.batch_size, objective=objective, n_threads=n_threads,
                 )  # fmt: skip
                 progress.loss_curve.append(loss)

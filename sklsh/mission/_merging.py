@@ -36,20 +36,27 @@ class Merging:
             If the models do not go together, with what differs; this one stays as it was.
         """
         check_is_fitted(self)
-        others = [others] if isinstance(others, Merging) else list(others)
+        others = list(others) if isinstance(others, (list, tuple)) else [others]
         for other in others:
             self._check_mergeable(other)
         if weights is None:
             weights = [model._progress.weight_sum for model in (self, *others)]
-        shares = np.asarray(weights, dtype=np.float64)
-        if shares.shape != (1 + len(others),) or not (shares >= 0).all() or not shares.sum() > 0:
-            raise ValueError(
-                f"weights must be {1 + len(others)} non-negative numbers, not all zero; got "
-                f"{weights!r}."
-            )
-        self._take_merged(others, shares / shares.sum())
+        self._take_merged(others, self._shares(weights, 1 + len(others)))
         self._progress.weight_sum += sum(other._progress.weight_sum for other in others)
         return self
+
+    @staticmethod
+    def _shares(weights, n):
+        """Weights of models, as shares of their sum."""
+        try:
+            shares = np.asarray(weights, dtype=np.float64)
+        except (TypeError, ValueError):
+            shares = np.array(np.nan)
+        if shares.shape != (n,) or not (shares >= 0).all() or not 0 < shares.sum() < np.inf:
+            raise ValueError(
+                f"weights must be {n} non-negative numbers, not all zero; got {weights!r}."
+            )
+        return shares / shares.sum()
 
     def _take_merged(self, others, shares):
         self._model = self._model.merged([other._model for other in others], shares)
@@ -67,10 +74,10 @@ class Merging:
                     f"others must have the same {name} as this model, {ours}; got {theirs}. Give "
                     "all the same parameters and the same integer random_state."
                 )
-        if not np.array_equal(getattr(self, "classes_", ()), getattr(other, "classes_", ())):
+        ours, theirs = getattr(self, "classes_", None), getattr(other, "classes_", None)
+        if not np.array_equal(ours, theirs):
             raise ValueError(
-                f"others must have the same classes as this model, {self.classes_!r}; got "
-                f"{other.classes_!r}."
+                f"others must have the same classes as this model, {ours!r}; got {theirs!r}."
             )
         ours, theirs = getattr(self, "n_features_in_", 0), getattr(other, "n_features_in_", 0)
         if ours != theirs:
