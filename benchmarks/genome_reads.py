@@ -1,25 +1,21 @@
-"""Reads of genomes, cut at random as a sequencer would, and their k-mers as sparse rows.
+"""Reads of genomes, cut at random as a sequencer would.
 
-Bases are the codes A C G T = 0 1 2 3; 4 stands for any other letter. A k-mer's code has its first
-base in the highest bits; canonical is the smaller of its code and that of its reverse complement.
+Bases are the codes A C G T = 0 1 2 3; 4 stands for any other letter.
 """
 
-import gzip
-
 import numpy as np
-import scipy.sparse as sp
 
+from sklsh.datasets import iter_fasta, kmer_counts
+
+LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 UNKNOWN = 4
 CODES = np.full(256, UNKNOWN, dtype=np.uint8)
-CODES[list(b"ACGT")] = CODES[list(b"acgt")] = range(4)
+CODES[LETTERS] = range(5)
 
 
 def contigs(path):
     """Codes of each record of a FASTA file, compressed or not."""
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        records = (b"\n" + file.read()).split(b"\n>")[1:]
-    lines = (record.partition(b"\n")[2] for record in records)
-    return [CODES[np.frombuffer(b"".join(part.split()), dtype=np.uint8)] for part in lines]
+    return [CODES[np.frombuffer(sequence, dtype=np.uint8)] for _, sequence in iter_fasta(path)]
 
 
 def draw_reads(parts, n, length, substitutions, rng):
@@ -45,22 +41,12 @@ def complement(reads):
     return np.where(reads == UNKNOWN, UNKNOWN, 3 - reads)
 
 
-def kmer_counts(reads, k):
-    """CSR rows of the counts of canonical k-mers, which are the columns."""
-    n = reads.shape[1] - k + 1
-    forward, backward = np.zeros((2, len(reads), n), dtype=np.int64)
-    known = np.ones(forward.shape, dtype=bool)
-    for j in range(k):
-        base = reads[:, j : j + n]
-        forward = 4 * forward + base
-        backward += (3 - base.astype(np.int64)) << (2 * j)
-        known &= base != UNKNOWN
-    codes = np.sort(np.where(known, np.minimum(forward, backward), -1), axis=1)
-    index = np.int32 if 4**k < 2**31 else np.int64
-    starts = np.concatenate([[0], np.cumsum(known.sum(axis=1))]).astype(index)
-    ids = codes[codes >= 0].astype(index)
-    counts = sp.csr_array(
-        (np.ones(len(ids), np.float32), ids, starts), shape=(len(reads), 4**k)
-    )  # fmt: skip
-    counts.sum_duplicates()
-    return counts
+def kmers_of(reads, k):
+    """CSR rows of the counts of k-mers, either strand's, which are the columns.
+
+    Their numbers are int32 where that is enough: scikit-learn's SGDClassifier takes no others.
+    """
+    X = kmer_counts(LETTERS[reads], k)
+    if 4**k < 2**31:
+        X.indices, X.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
+    return X

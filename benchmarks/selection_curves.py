@@ -29,7 +29,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import scipy.sparse as sp
-from genome_reads import contigs, draw_reads, kmer_counts
+from genome_reads import contigs, draw_reads, kmers_of
 from mission import columns
 from results import facts, selection_curve_tables
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -89,7 +89,7 @@ def genomes(paths, k, n_train=READS, n_test=TEST_READS):
     tests = [draw_reads(part, n_test, LENGTH, SUBSTITUTIONS, rng) for part in parts]
     y, y_test = (np.repeat(np.arange(len(parts)), n) for n in (n_train, n_test))
     order = rng.permutation(len(y))
-    X, X_test = (kmer_counts(np.concatenate(r), k) for r in (reads, tests))
+    X, X_test = (kmers_of(np.concatenate(r), k) for r in (reads, tests))
     n_seen = len(np.unique(X.indices))
     sizes = 10_000, n_seen // 100, n_seen // 20
     return Case(

@@ -63,7 +63,7 @@ def test_counts_of_canonical_kmers(module, k):
     reads = module("genome_reads")
     codes = np.random.default_rng(1).integers(0, 4, (3, 60), dtype=np.uint8)
     codes[1, 30] = reads.UNKNOWN
-    counts = reads.kmer_counts(codes, k)
+    counts = reads.kmers_of(codes, k)
     assert counts.shape == (3, 4**k)
     assert counts.indices.dtype == (np.int32 if k < 16 else np.int64)
     for row, text in zip(counts, strings(codes), strict=True):
@@ -78,7 +78,7 @@ def test_counts_of_canonical_kmers(module, k):
                 expected[code] = expected.get(code, 0) + 1
         assert dict(zip(row.indices.tolist(), row.data.tolist(), strict=True)) == expected
     flipped = reads.complement(codes[:, ::-1])
-    assert (counts != reads.kmer_counts(flipped, k)).nnz == 0
+    assert (counts != reads.kmers_of(flipped, k)).nnz == 0
 
 
 @pytest.fixture
