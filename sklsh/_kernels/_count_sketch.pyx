@@ -70,7 +70,7 @@ cdef void add_own(
 
 def query(
     const long long[::1] keys,       # IN (n,)
-    float[:, ::1] cells,             # IN (depth * width, n_columns)
+    const float[:, ::1] cells,       # IN (depth * width, n_columns)
     int depth,
     bint signed_cells,
     unsigned long long seed,
@@ -85,7 +85,7 @@ def query(
     if n == 0:
         return
     sketch = as_cells(
-        &cells[0, 0], depth, cells.shape[0] // depth, cells.shape[1], signed_cells, seed
+        <float*> &cells[0, 0], depth, cells.shape[0] // depth, cells.shape[1], signed_cells, seed
     )
     for i in prange(n, num_threads=n_threads, schedule="static", nogil=True):
         if i + AHEAD < n:

@@ -4,6 +4,8 @@ from numbers import Real
 
 import numpy as np
 
+LARGEST = float(np.finfo(np.float32).max)
+
 
 def checked_keys(keys):
     """Keys as a contiguous int64 array, or ValueError."""
@@ -38,7 +40,7 @@ def checked_values(values, n, n_columns):
 
 def checked_factor(factor):
     """A factor as a float, or ValueError."""
-    if not isinstance(factor, Real) or not abs(factor) <= np.finfo(np.float32).max:
+    if not isinstance(factor, Real) or not abs(factor) <= LARGEST:
         raise ValueError(f"factor must be a finite number that float32 can hold; got {factor!r}.")
     return float(factor)
 
