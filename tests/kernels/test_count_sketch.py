@@ -1,12 +1,18 @@
 """A count-sketch's cells are where the hash says; a table of heavy keys, as a dict holds them."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import reference_sketch as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 
-from sklsh._kernels import _count_sketch, _top_k_table
+from sklsh._kernels import _active_table, _count_sketch, _top_k_table
 
 SEED = 2**63 + 5
 LARGEST = 2**63 - 1
@@ -203,3 +209,24 @@ def test_many_keys_are_found_again_after_many_compactions():
     assert np.array_equal(table.ids[rows], keys[best])
     assert np.array_equal(table.values[rows], values[best])
     assert (table.find(keys) >= 0).sum() == table.counts[0]
+
+
+def test_keys_that_are_linked_anew_are_found():
+    table = TopK(50, 1)
+    table.push(some_keys(90), integers(90, 1))
+    n, rows = table.counts[0], table.find(some_keys(90))
+    table.slots[:] = 0
+    _active_table.link_all(table.ids, n, table.slots, SEED)
+    assert table.find(table.ids[:n]).tolist() == list(range(n))
+    assert_array_equal(table.find(some_keys(90)), rows)
+
+
+def test_a_team_smaller_than_was_asked_for_does_all_of_the_work():
+    """OpenMP may give fewer threads, as it does within this limit."""
+    here = Path(__file__)
+    files = [str(here), str(here.with_name("test_sketched_sgd.py"))]
+    chosen = ["-p", "no:cacheprovider", "-k", "on_threads or threads_make"]
+    environment = os.environ | {"OMP_THREAD_LIMIT": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", *chosen, *files]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
