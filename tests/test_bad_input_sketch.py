@@ -186,7 +186,10 @@ def test_a_table_is_not_asked_for_what_is_no_key(key):
 def test_what_does_not_fit_is_refused_with_its_size(monkeypatch):
     with pytest.raises(MemoryError, match=r"3 x 1,099,511,627,776 cells .* 13,194,139,533,312 by"):
         CountSketch(2**40)
+    sketch = CountSketch(8, n_columns=300)
     monkeypatch.setattr(_memory, "available_bytes", lambda: 1000)
+    with pytest.raises(MemoryError, match="Estimates of 2 keys with 300 columns would take 2,400 "):
+        sketch.query([1, 2])
     with pytest.raises(MemoryError, match="A table of 200 keys with 1 columns would take 4,456 b"):
         TopK(100)
     with pytest.raises(MemoryError, match=r"3 x 1 cells .* would take 4,468 bytes, but 1,000"):

@@ -5,6 +5,7 @@ from numbers import Real
 import numpy as np
 
 LARGEST = float(np.finfo(np.float32).max)
+SAME = ("width", "depth", "n_columns", "estimate", "seed")  # in sketches that combine
 
 
 def checked_keys(keys):
@@ -56,4 +57,15 @@ def check_width(width):
         raise ValueError(
             f"width must be a power of two, as the cell of a key is read from bits of its "
             f"hash; got {width}, of which the next is {1 << int(width).bit_length()}."
+        )
+
+
+def check_alike(one, other):
+    """Raise ValueError, naming what differs, unless two sketches were drawn alike."""
+    values = {name: (getattr(one, name), getattr(other, name)) for name in SAME}
+    differing = [f"{name} ({a} and {b})" for name, (a, b) in values.items() if a != b]
+    if differing:
+        raise ValueError(
+            "Sketches combine only if they are drawn alike, from the same integer "
+            f"random_state; these differ in {', '.join(differing)}."
         )

@@ -18,6 +18,7 @@ from sklsh._sklearn import (
     validate_parameter_constraints,
 )
 from sklsh.sketch._checks import (
+    check_alike,
     check_width,
     checked_factor,
     checked_keys,
@@ -25,8 +26,6 @@ from sklsh.sketch._checks import (
     like_values,
 )
 from sklsh.sketch._top_k import TopK, magnitudes
-
-SAME = ("width", "depth", "n_columns", "estimate", "seed")  # in sketches that combine
 
 
 class CountSketch(VersionStamp):
@@ -212,7 +211,13 @@ class CountSketch(VersionStamp):
         estimates : ndarray of shape (n,) or (n, n_columns), float32
             One-dimensional if n_columns is 1.
         """
-        return like_values(self._query(checked_keys(keys)))
+        keys = checked_keys(keys)
+        require_bytes(
+            4 * len(keys) * self.n_columns,
+            f"Estimates of {len(keys):,} keys with {self.n_columns:,} columns",
+            "Fewer keys at a time take less.",
+        )
+        return like_values(self._query(keys))
 
     def heavy_hitters(self, k=None, candidates=None):
         """Keys of largest estimate, best first.
@@ -377,15 +382,7 @@ class CountSketch(VersionStamp):
 
     def _combine(self, other, operation):
         """Cells <- operation(cells, the other's); heavy hitters are found among both's."""
-        differing = [name for name in SAME if getattr(self, name) != getattr(other, name)]
-        if differing:
-            pairs = ", ".join(
-                f"{n} ({getattr(self, n)} and {getattr(other, n)})" for n in differing
-            )
-            raise ValueError(
-                f"Sketches combine only if they are drawn alike, from the same integer "
-                f"random_state; these differ in {pairs}."
-            )
+        check_alike(self, other)
         operation(self._cells, other._cells, out=self._cells)
         if self._top is not None:
             tops = [sketch._top for sketch in (self, other) if sketch._top is not None]
