@@ -162,7 +162,10 @@ class SketchedLinear:
             n_promising=np.empty(n_threads, dtype=np.intp),
             n_threads=n_threads,
         )  # fmt: skip
-        if not (math.isfinite(loss) and np.isfinite(self.intercept).all()):
+        of_weights = self.weights.sum(dtype=np.float64)  # NaN or infinite if one of them is
+        if not (
+            math.isfinite(loss) and np.isfinite(self.intercept).all() and math.isfinite(of_weights)
+        ):
             raise ValueError(
                 f"Training diverged: the loss is {loss}. Lower learning_rate_init, or scale the "
                 "features or the weights of rows."

@@ -316,14 +316,14 @@ class SketchedLinearEstimator(
             "l2": self.alpha * (1 - self.l1_ratio),
             "l1": self.alpha * self.l1_ratio,
         }
-        n_threads = effective_n_threads(self.n_jobs)
+        n_threads, steps_before = effective_n_threads(self.n_jobs), progress.n_steps
         for epoch in range(n_epochs):
             with on_epoch(epoch) as task:
                 order = of_weight
                 if self.shuffle:
                     order = progress.random_generator.permutation(of_weight)
                 factors = [
-                    schedule(step / (n_epochs * n_batches), progress.n_steps + step + 1)
+                    schedule(step / (n_epochs * n_batches), steps_before + step + 1)
                     for step in range(epoch * n_batches, (epoch + 1) * n_batches)
                 ]
                 with np.errstate(over="ignore"):  # training then diverges
@@ -334,10 +334,10 @@ class SketchedLinearEstimator(
                 )  # fmt: skip
                 progress.loss_curve.append(loss)
                 progress.n_epochs += 1
+                progress.n_steps += n_batches
                 progress.weight_sum += float(rows.weights.sum(dtype=np.float64))
             if task.stop:
                 break
-        progress.n_steps += n_batches * (epoch + 1)
         self._note_names(rows.X)
 
     def _note_names(self, X):
@@ -356,7 +356,7 @@ class SketchedLinearEstimator(
             "_seeds",
         ]
         kept = {name: vars(self)[name] for name in names if name in vars(self)}
-        return kept | {"_model": self._model.copy(), "_progress": self._progress}
+        return kept | {"_model": self._model.copy(), "_progress": copy.deepcopy(self._progress)}
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_model")
