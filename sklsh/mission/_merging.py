@@ -4,6 +4,15 @@ import numpy as np
 
 from sklsh._sklearn import check_is_fitted
 
+_MERGEABLE = {  # what models that are merged have in common, and how it is called
+    "mode": "mode",
+    "n_outputs": "number of outputs",
+    "keep": "size of the active set (see n_features_to_select)",
+    "width": "width",
+    "depth": "depth",
+    "seed": "seed (see random_state)",
+}
+
 
 class Merging:
     """Mixin: weighted means of fitted models."""
@@ -67,11 +76,11 @@ class Merging:
                 f"others must be of class {type(self).__name__}; got {type(other).__name__}."
             )
         check_is_fitted(other)
-        for name in ("mode", "n_outputs", "keep", "width", "depth", "seed"):
+        for name, what in _MERGEABLE.items():
             ours, theirs = getattr(self._model, name), getattr(other._model, name)
             if ours != theirs:
                 raise ValueError(
-                    f"others must have the same {name} as this model, {ours}; got {theirs}. Give "
+                    f"others must have the same {what} as this model, {ours}; got {theirs}. Give "
                     "all the same parameters and the same integer random_state."
                 )
         ours, theirs = getattr(self, "classes_", None), getattr(other, "classes_", None)
