@@ -1,6 +1,6 @@
 """When is the support found exactly? MISSION beside greedy hard thresholding and dense SGD.
 
-    python benchmarks/phase_transition.py [--sparsity 2 4 6 8] [--rows N ...] [--trials 50]
+    python benchmarks/phase_transition.py [--sparsity 2 4 8] [--rows N ...] [--trials 50]
         [--systems NAME ...] [--json FILE] [--picture FILE]
 
 A trial draws n rows of p = 1,000 Gaussian features and a linear model with k weights of size .8
@@ -33,9 +33,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from results import facts, phase_transition_tables
 
+from sklsh import MISSIONSelector
+
 P, NOISE, EPOCHS, RATE = 1000, 0.1, 20, 2 / 1000
 WIDTH, DEPTH = 256, 3
-ROWS = (50, 100, 150, 200, 250, 300, 400, 500, 700, 900)
+ROWS = (50, 100, 150, 200, 300, 400, 600)
 
 
 def draw(n, k, n_trials, seed):
@@ -80,8 +82,6 @@ def only_largest(weights, k):
 
 def sketched(X, y, k, seed, **settings):
     """Supports from MISSIONSelector, trial by trial."""
-    from sklsh import MISSIONSelector
-
     selector = MISSIONSelector(
         n_features_to_select=k, width=WIDTH, depth=DEPTH, loss="squared_error",
         learning_rate_init=RATE, learning_rate="constant", batch_size=1, max_iter=EPOCHS,
@@ -150,7 +150,7 @@ def draw_picture(results, path):
 def main():
     """Run, print, and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sparsity", type=int, nargs="+", default=[2, 4, 6, 8])
+    parser.add_argument("--sparsity", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument(

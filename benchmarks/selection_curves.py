@@ -37,6 +37,8 @@ from sklearn.feature_selection import chi2
 from sklearn.linear_model import SGDClassifier
 from sklearn.svm import LinearSVC
 
+from sklsh import MISSIONSelector
+
 CHUNK = 1000  # reads of a partial_fit
 READS, TEST_READS, LENGTH, SUBSTITUTIONS = 60_000, 5_000, 200, 0.01
 
@@ -139,8 +141,6 @@ def by_chi2(case, size, seed):
 
 def sketched(case, size, seed, **settings):
     """MISSIONSelector."""
-    from sklsh import MISSIONSelector
-
     selector = MISSIONSelector(
         n_features_to_select=size, random_state=seed, n_jobs=1, **settings
     )  # fmt: skip

@@ -66,18 +66,18 @@ def test_rows_too_short_are_an_error(module):
         support.make_sparse_support(support.Family(3000, None, 1), **FEW | {"n_true": 30})
 
 
-@pytest.mark.parametrize("name", ["sgd", "sgd-constant", "chi2", "liblinear", "hasher"])
-def test_the_selectors_of_scikit_learn_find_the_truth(module, name):
+MATRIX = ["defaults", "active", "mission", "sgd", "sgd-constant", "chi2", "liblinear"]
+
+
+@pytest.mark.parametrize("name", [*MATRIX, "tokens", "hasher"])
+def test_the_selectors_find_the_truth(module, name):
     support, mission = module("sparse_support"), module("mission")
     data = support.make_sparse_support(support.Family(2000, None, 0.2), **FEW)
     args = argparse.Namespace(true=10, passes=1, rows=4000, no_memory=True, turns=2, threads=1)
     fitted = mission.fitted_in_turns([name], data, 0, args)
     result = mission.measure("tiny", name, *fitted[name], data, 0, args)
-    assert (
-        result["recall"] >= (0.4 if name == "sgd" else 0.8)
-        and result["refit"] > 0.7
-        and result["state_mb"] > 0
-    )
+    least = 0.4 if name in ("defaults", "sgd") else 0.8  # too many passes; too large a first step
+    assert result["recall"] >= least and result["refit"] > 0.7 and result["state_mb"] > 0
     assert result["rows/s"] == pytest.approx(4000 / result["cpu_s"], rel=1e-3)
 
 
@@ -90,6 +90,13 @@ def test_names_and_weights_of_vowpal_wabbit_are_read(module, tmp_path):
     np.testing.assert_array_equal(wabbit.ranked(None), [7, 70])
     with pytest.raises(RuntimeError, match="vowpalwabbit"):
         wabbit.fit()  # this Python has none
+
+
+def test_ours_take_turns_on_one_and_more_threads(module):
+    support, mission = module("sparse_support"), module("mission")
+    data = support.make_sparse_support(support.Family(2000, None, 0.2), **FEW)
+    args = argparse.Namespace(true=10, passes=1, turns=1, threads=2)
+    assert mission.speed_up("active", data, args) > 0
 
 
 @pytest.mark.slow  # a process for the peak
@@ -130,7 +137,7 @@ def test_trials_hold_the_model_and_dense_descent_finds_it(module):
         weights, residual, *_ = np.linalg.lstsq(columns, y[trial])
         assert ((np.abs(weights) > 0.75) & (np.abs(weights) < 1.25)).all()
         assert residual[0] / 400 == pytest.approx(0.01, rel=0.3)
-    for name in ("vector", "dense"):
+    for name in ("mission", "active", "unpenalized", "vector", "dense"):
         np.testing.assert_array_equal(phases.SYSTEMS[name](X, y, 2, 0), supports)
     greedy = phases.SYSTEMS["greedy"](X, y, 2, 0)
     assert greedy.shape == (3, 2) and (greedy != supports).any()

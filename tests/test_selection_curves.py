@@ -99,15 +99,18 @@ def test_curves_of_texts_and_genomes(module, news, monkeypatch, capsys):
     kept = news / "kept.json"
     command = ["selection_curves.py", "--news", str(news), "--genomes", *map(str, paths)]
     command += ["--k", "8", "--reads", "300", "--test-reads", "100", "--sizes", "3", "2000"]
-    command += ["--systems", "all", "weights", "chi2", "--json", str(kept)]
+    command += ["--systems", "all", "weights", "chi2", "active", "--json", str(kept)]
+    command += ["--seeds", "2"]
     monkeypatch.setattr(sys, "argv", command)
     module("selection_curves").main()
     results = json.loads(kept.read_text())["results"]
     found = {(r["data"], r["system"], r["size"]): r["accuracy"] for r in results}
     assert found["20 newsgroups", "weights", 3] == found["20 newsgroups", "chi2", 3] == 1
-    assert found["genomes, k = 8", "weights", 2000] > 0.95
+    assert found["20 newsgroups", "active", 3] == 1
+    for name in ("weights", "active"):
+        assert found["genomes, k = 8", name, 2000] > 0.95
     assert found["genomes, k = 8", "weights", 3] < 0.7
-    assert len(found) == 10 and str(news) not in kept.read_text()
+    assert len(found) == 14 and len(results) == 18 and str(news) not in kept.read_text()
     printed = capsys.readouterr().out
     assert "**genomes, k = 8**" in printed and "| largest weights of that | 1.000 (" in printed
 
