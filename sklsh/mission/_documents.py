@@ -38,7 +38,7 @@ alpha : float, default=1e-5
 
 l1_ratio : float, default=0.0
     Share of the l1 norm in the penalty, the rest being half of the squared l2 norm. The l1
-    norm counts for the active set alone.
+    norm counts for the active set alone, and has no effect in "mission" mode.
 
 epsilon : float, default=0.1
     Error from which on "huber" is straight.

@@ -314,7 +314,7 @@ class SketchedLinearEstimator(
             "loss": self._kernel_loss,
             "epsilon": self.epsilon,
             "l2": self.alpha * (1 - self.l1_ratio),
-            "l1": self.alpha * self.l1_ratio,
+            "l1": self.alpha * self.l1_ratio if self.mode == "active" else 0.0,
         }
         n_threads, steps_before = effective_n_threads(self.n_jobs), progress.n_steps
         for epoch in range(n_epochs):
