@@ -199,20 +199,30 @@ def test_names_of_hash_selectors_unite():
     assert sorted(more) == sorted([*expected, "fresh", "stale"])
 
 
+FEW, FEW_Y = X[:300], Y[:300]
 OTHERS = {
-    "random_state": (lambda: make(random_state=1).fit(X, Y), "same seed"),
-    "width": (lambda: make(width=2**11).fit(X, Y), "same width as this model, 4096; got 2048"),
-    "depth": (lambda: make(depth=2).fit(X, Y), "same depth as this model, 1; got 2"),
-    "mode": (lambda: make(mode="mission").fit(X, Y), "same mode as this model, active"),
+    "random_state": (lambda: make(random_state=1).fit(FEW, FEW_Y), "same seed"),
+    "width": (
+        lambda: make(width=2**11).fit(FEW, FEW_Y),
+        "same width as this model, 4096; got 2048",
+    ),
+    "depth": (lambda: make(depth=2).fit(FEW, FEW_Y), "same depth as this model, 1; got 2"),
+    "mode": (lambda: make(mode="mission").fit(FEW, FEW_Y), "same mode as this model, active"),
     "size": (
-        lambda: make(n_features_to_select=300).fit(X, Y),
+        lambda: make(n_features_to_select=300).fit(FEW, FEW_Y),
         "same size of the active set .*n_features_to_select",
     ),
-    "three classes": (lambda: make().fit(X, Y3), "same number of outputs as this model, 1; got 3"),
-    "classes": (lambda: make().fit(X, Y + 1), r"same classes .*0, 1.*; got .*1, 2"),
-    "no classes": (lambda: make(loss="squared_error").fit(X, Y), "same classes .*; got None"),
-    "class": (lambda: make(MISSIONClassifier).fit(X, Y), "class MISSIONSelector; got MISSIONCl"),
-    "features": (lambda: make().fit(X[:, :-1], Y), "n_features_in_=50000; got 49999"),
+    "three classes": (
+        lambda: make().fit(FEW, Y3[:300]),
+        "same number of outputs as this model, 1; got 3",
+    ),
+    "classes": (lambda: make().fit(FEW, FEW_Y + 1), r"same classes .*0, 1.*; got .*1, 2"),
+    "no classes": (lambda: make(loss="squared_error").fit(FEW, FEW_Y), "same classes .*; got None"),
+    "class": (
+        lambda: make(MISSIONClassifier).fit(FEW, FEW_Y),
+        "class MISSIONSelector; got MISSIONCl",
+    ),
+    "features": (lambda: make().fit(FEW[:, :-1], FEW_Y), "n_features_in_=50000; got 49999"),
     "no estimator": (lambda: 7, "class MISSIONSelector; got int"),
     "nothing": (lambda: None, "class MISSIONSelector; got NoneType"),
 }
@@ -221,10 +231,10 @@ OTHERS = {
 @pytest.mark.parametrize("case", OTHERS)
 @pytest.mark.parametrize("place", ["alone", "last"])
 def test_what_does_not_go_together_is_refused_by_name(case, place):
-    model = make(max_iter=1).fit(X, Y)
+    model = make(max_iter=1).fit(FEW, FEW_Y)
     before, weights = dict(vars(model)), model._model.weights.copy()
     other, message = OTHERS[case]
-    others = other() if place == "alone" else [make(max_iter=1).fit(X, Y), other()]
+    others = other() if place == "alone" else [make(max_iter=1).fit(FEW, FEW_Y), other()]
     with pytest.raises(ValueError, match=f"(?s)others must .*{message}"):
         model.merge(others)
     assert vars(model) == before
@@ -232,9 +242,9 @@ def test_what_does_not_go_together_is_refused_by_name(case, place):
 
 
 def test_models_without_classes_do_not_take_those_with():
-    model = make(loss="squared_error").fit(X, Y)
+    model = make(loss="squared_error").fit(FEW, FEW_Y)
     with pytest.raises(ValueError, match="same classes as this model, None; got"):
-        model.merge(make().fit(X, Y))
+        model.merge(make().fit(FEW, FEW_Y))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +253,7 @@ def test_models_without_classes_do_not_take_those_with():
     ids=str,
 )
 def test_bad_weights_are_refused(weights):
-    model, other = halves(max_iter=1)
+    model, other = (make(max_iter=1).fit(FEW, FEW_Y) for _ in range(2))
     before, weight_sum = dict(vars(model)), model._progress.weight_sum
     with pytest.raises(ValueError, match="weights must be 2 non-negative numbers, not all zero"):
         model.merge(other, weights=weights)
@@ -253,6 +263,6 @@ def test_bad_weights_are_refused(weights):
 
 def test_unfitted_models_are_refused():
     with pytest.raises(NotFittedError):
-        make().merge(make().fit(X, Y))
+        make().merge(make().fit(FEW, FEW_Y))
     with pytest.raises(NotFittedError):
-        make().fit(X, Y).merge(make())
+        make().fit(FEW, FEW_Y).merge(make())
