@@ -6,7 +6,6 @@ two learn together.
 """
 
 import copy
-import math
 
 import numpy as np
 
@@ -162,10 +161,9 @@ class SketchedLinear:
             n_promising=np.empty(n_threads, dtype=np.intp),
             n_threads=n_threads,
         )  # fmt: skip
-        of_weights = self.weights.sum(dtype=np.float64)  # NaN or infinite if one of them is
-        if not (
-            math.isfinite(loss) and np.isfinite(self.intercept).all() and math.isfinite(of_weights)
-        ):
+        with np.errstate(invalid="ignore"):
+            total = self.weights.sum(dtype=np.float64)  # not finite if one of them is not
+        if not np.isfinite([loss, total, *self.intercept]).all():
             raise ValueError(
                 f"Training diverged: the loss is {loss}. Lower learning_rate_init, or scale the "
                 "features or the weights of rows."

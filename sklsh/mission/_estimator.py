@@ -25,7 +25,7 @@ from sklsh._sklearn import (
     unchanged_on_error,
     validate_data,
 )
-from sklsh._targets import TargetFormat, class_weights, is_indicator
+from sklsh._targets import TargetFormat, class_weights
 from sklsh._training import rate_schedule
 from sklsh.mission import _auto
 from sklsh.mission._fitted import FittedSketchedLinear
@@ -224,9 +224,7 @@ class SketchedLinearEstimator(
         if numeric:
             if classes is not None:
                 raise ValueError(f"classes must be None for loss={self.loss!r}; got {classes!r}.")
-            return _Rows(X, y.astype(np.float32), weights)
-        if is_indicator(y):
-            raise ValueError(f"y must have one label a row; got shape {y.shape}.")
+            return _Rows(X, _numbers(y), weights)
         if reset:
             if partial and classes is None and is_classifier(self):
                 raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -366,6 +364,18 @@ class SketchedLinearEstimator(
         tags.input_tags.sparse = True
         tags.target_tags.required = True
         return tags
+
+
+def _numbers(y):
+    """Targets of a regression as float32."""
+    try:
+        y = y.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y must be numbers for losses of regression; {error}.") from error
+    largest = np.abs(y).max()
+    if largest > np.finfo(np.float32).max:
+        raise ValueError(f"y must be within the range of float32; got {largest}.")
+    return y.astype(np.float32)
 
 
 @dataclass

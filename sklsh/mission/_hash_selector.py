@@ -143,8 +143,7 @@ class MISSIONHashSelector(Support, TransformerMixin, SketchedLinearEstimator):
             self._names = TokenNames()
         tokens = self._hashed(raw_X)
         y = column_or_1d(y, warn=True)
-        if y_numeric:
-            y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
         check_consistent_length(tokens.X, y)
         self._tokens = tokens
         return self._as_rows(tokens.X), y

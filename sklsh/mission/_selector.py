@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from sklearn.feature_selection import SelectorMixin
 
 from sklsh._memory import require_bytes
-from sklsh._sklearn import check_is_fitted, validate_data
+from sklsh._sklearn import check_is_fitted, checked_csr, validate_data
 from sklsh.mission._documents import with_parameters
 from sklsh.mission._estimator import SketchedLinearEstimator
 from sklsh.mission._support import Support, columns_of, support_mask
@@ -123,6 +123,8 @@ class MISSIONSelector(Support, SelectorMixin, SketchedLinearEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=None, accept_sparse="csr", reset=False)
+        if sp.issparse(X):
+            checked_csr(X)
         ids = self.feature_ids_
         if len(ids) == 0:
             warnings.warn(
