@@ -6,8 +6,8 @@
 Each DIR is as for benchmarks/xmc.py. Exact search, by an inverted index on sparse rows and
 by products on dense ones, and LSHIndex with N tables of about SIZE rows a bucket look for the
 ten training rows of largest cosine with test rows, on one thread. Printed are CPU seconds to
-build, CPU microseconds a query, the share of the ten that was found, the share of their votes
-(their squared cosines), and what is kept. With --dense rows are projected on their WIDTH
+build, CPU microseconds a query, the share of the ten that was found, the share of their
+squared cosines, and what is kept. With --dense rows are projected on their WIDTH
 leading singular vectors first. LSHIndex keeps dense rows: what does not fit is left out.
 
 What `algorithm="auto"` of NeighborBlendClassifier does goes by these figures.
@@ -52,7 +52,7 @@ def shares_found(found, exact):
     hits = [np.isin(e[e >= 0], f) for e, f in zip(exact[0], found[0], strict=True)]
     return {
         "found": np.concatenate(hits).mean(),
-        "votes": np.square(found[1]).sum() / np.square(exact[1]).sum(),
+        "squares": np.square(found[1]).sum() / np.square(exact[1]).sum(),
     }
 
 

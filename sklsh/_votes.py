@@ -12,6 +12,7 @@ from sklsh._kernels import _votes
 
 WEIGHTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 DEPTHS = (1, 3, 5)  # precision at these places, averaged, is what a weight is judged by
+NEAREST = 0.02  # distance, 1 - cosine, added to each: votes of duplicates stay finite
 
 
 @dataclass
@@ -47,11 +48,11 @@ class Electorate:
     def poll(self, X, n_threads):
         """The rows that vote for each row of X: a `Poll`.
 
-        Their shares go by the square of the cosine and sum to 1, if there are any.
+        Their shares go by cosine**2 / (1.02 - cosine) and sum to 1, if there are any.
         """
         k = min(self.n_neighbors, self.labels.shape[0])
-        rows, shares = self.neighbors.nearest(X, k, n_threads)
-        np.square(shares, out=shares)
+        rows, cosines = self.neighbors.nearest(X, k, n_threads)
+        shares = np.square(cosines) / (1 + np.float32(NEAREST) - cosines)
         if self.row_weight is not None:
             shares *= self.row_weight[rows]  # where rows is -1, shares is 0
         total = shares.sum(axis=1, keepdims=True)

@@ -49,10 +49,11 @@ class NeighborBlendClassifier(
 ):  # fmt: skip
     """Classifier whose scores are raised by the votes of the nearest training rows.
 
-    The training rows of largest cosine with a row vote with their labels, each by the
-    square of its cosine; all votes together sum to 1. Labels are ranked by
-    score + weight * vote. A network generalises from all rows, its neighbours remember
-    single ones: on text with many rare labels both together are better than either.
+    The training rows of largest cosine with a row vote with their labels, each by
+    cosine**2 / (1.02 - cosine), so that rows that are nearly the same count most; all
+    votes together sum to 1. Labels are ranked by score + weight * vote. A network
+    generalises from all rows, its neighbours remember single ones: on text with many rare
+    labels both together are better than either.
 
     Parameters
     ----------
@@ -143,6 +144,9 @@ class NeighborBlendClassifier(
     ----------
     Y. Yang, "Expert network: effective and efficient learning from human decisions in text
     categorization and retrieval", SIGIR 1994. doi:10.1007/978-1-4471-2099-5_2
+
+    S. A. Dudani, "The distance-weighted k-nearest-neighbor rule", IEEE Transactions on
+    Systems, Man, and Cybernetics SMC-6(4), 1976. doi:10.1109/TSMC.1976.5408784
 
     U. Khandelwal, O. Levy, D. Jurafsky, L. Zettlemoyer and M. Lewis, "Generalization through
     memorization: nearest neighbor language models", ICLR 2020. arXiv:1911.00172

@@ -82,15 +82,17 @@ def test_what_is_made_needs_no_more_than_what_is_asked_for(X, algorithm, monkeyp
 # ---- votes ----
 
 
-def test_shares_go_by_the_square_of_the_cosine_and_the_weight_of_the_row():
+def test_shares_go_by_the_cosine_and_the_weight_of_the_row():
     rows = np.float32([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]])
     labels = voting_labels(sp.csr_array(np.eye(4)))
     poll = Electorate(DenseRows(rows), labels, None, 4).poll(rows[:1], 1)
     assert_array_equal(poll.rows, [[0, 1, -1, -1]])
-    assert_allclose(poll.shares, [[1 / 1.36, 0.36 / 1.36, 0, 0]], rtol=1e-6)
+    same, other = 1 / 0.02, 0.6**2 / 0.42
+    assert_allclose(poll.shares, [np.divide([same, other, 0, 0], same + other)], rtol=1e-5)
     weight = np.float32([1, 5, 1, 1])
     poll = Electorate(DenseRows(rows), labels, weight, 4).poll(rows[:1], 1)
-    assert_allclose(poll.shares, [[1 / 2.8, 1.8 / 2.8, 0, 0]], rtol=1e-6)
+    expected = np.divide([same, 5 * other, 0, 0], same + 5 * other)
+    assert_allclose(poll.shares, [expected], rtol=1e-5)
 
 
 def test_who_has_no_neighbours_gets_no_votes():
