@@ -27,6 +27,7 @@ VARIANTS = {
     "rate .01": {"learning_rate_init": 0.01},
     "rate .0025": {"learning_rate_init": 0.0025},
     "no word dropout": {"input_dropout": 0},
+    "no hidden dropout": {"hidden_dropout": 0},
     "hidden dropout .3": {"hidden_dropout": 0.3},
     "softmax throughout": {"loss": "softmax"},
     "logistic from the start": {"loss": "logistic"},

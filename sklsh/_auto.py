@@ -13,9 +13,11 @@ from sklsh.optimizers import Optimizer
 
 EXACT_BELOW = 2048  # with fewer classes sampling saves nothing: all are looked at
 BYTES_A_CANDIDATE = 44  # in a step with sets of each row's own: ids, logits, columns, shifts
-MANY_ROWS = 100_000  # from here on words are plentiful, and less dropout is needed
-ROWS_TO_SEE = 400_000  # in all epochs together, before a network sees nothing new in them
-EPOCHS = 4, 10  # least and most
+MANY_ROWS = 100_000  # from here on words are plentiful: fewer are dropped, and more is learnt
+ROWS_TO_SEE = 400_000  # of fewer, in all epochs together, before a network learns them by heart
+EPOCHS = 4, 10  # least and most, of fewer rows
+EPOCHS_OF_MANY = 7
+HIDDEN_DROPOUT = 0.2  # of sparse rows
 
 SAMPLERS = {
     ("batch", "lsh"): LSH,
@@ -36,9 +38,11 @@ def loss_for(loss, *, multilabel, n_classes):
 
 
 def epochs_for(max_iter, n_rows):
-    """Number of epochs: for "auto" fewer of many rows."""
+    """Number of epochs: for "auto" fewer of more rows, up to where there are many."""
     if max_iter != "auto":
         return max_iter
+    if n_rows >= MANY_ROWS:
+        return EPOCHS_OF_MANY
     return int(np.clip(round(ROWS_TO_SEE / n_rows), *EPOCHS))
 
 
@@ -56,6 +60,13 @@ def dropout_for(input_dropout, X):
     if not sp.issparse(X):
         return 0.0
     return 0.3 if X.shape[0] < MANY_ROWS else 0.1
+
+
+def hidden_dropout_for(hidden_dropout, X):
+    """Share of hidden units to drop: for "auto" some of sparse rows, nothing of dense ones."""
+    if hidden_dropout != "auto":
+        return hidden_dropout
+    return HIDDEN_DROPOUT if sp.issparse(X) else 0.0
 
 
 def product_dtype_for(settings, n_classes, width):

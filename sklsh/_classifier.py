@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklsh._auto import (
     dropout_for,
     epochs_for,
+    hidden_dropout_for,
     loss_for,
     make_sampler,
     product_dtype_for,
@@ -225,7 +226,7 @@ class NetworkClassifier(
             schedule=rate_schedule(schedule, self.power_t),
             shuffle=self.shuffle,
             input_dropout=dropout_for(self.input_dropout, X),
-            hidden_dropout=self.hidden_dropout,
+            hidden_dropout=hidden_dropout_for(self.hidden_dropout, X),
             switch_loss=(
                 not partial
                 and self._network.loss == "softmax"

@@ -88,8 +88,9 @@ class SLIDEClassifier(NetworkClassifier):
         sparse X, 0.1 from 100,000 rows on; 0 for dense X, whose features have no
         stand-ins.
 
-    hidden_dropout : float, default=0.0
-        Share of a row's hidden units dropped at random in each step.
+    hidden_dropout : float or "auto", default="auto"
+        Share of a row's hidden units dropped at random in each step. "auto": 0.2 for sparse
+        X, 0 for dense X.
 
     optimizer : {"adam", "rowwise_adam", "momentum", "sgd"} or Optimizer, default="adam"
         How weights move. All of them touch only rows that have a gradient. "rowwise_adam"
@@ -121,7 +122,8 @@ class SLIDEClassifier(NetworkClassifier):
         between 16 and 512.
 
     max_iter : int or "auto", default="auto"
-        Epochs. "auto" makes 10 of up to 40,000 rows, fewer of more, and at least 4.
+        Epochs. "auto" makes 10 of up to 40,000 rows, fewer of more, down to 4, and 7 from
+        100,000 rows on.
 
     shuffle : bool, default=True
         Whether each epoch takes the rows in a new order.
@@ -228,7 +230,7 @@ class SLIDEClassifier(NetworkClassifier):
     Notes
     -----
     What each default is worth on held-out rows of real data, ``benchmarks/recipe.py`` measures
-    and the README shows. `hidden_dropout=0.3` gains on two of the three sets there.
+    and the README shows.
 
     Dense features should be scaled, as for any network; text wants unit-length rows, as
     TfidfVectorizer makes them.
@@ -271,7 +273,7 @@ class SLIDEClassifier(NetworkClassifier):
         "rehash_growth": [at_least(1, Real)],
         "prediction": [StrOptions({"exact", "lsh"})],
         "input_dropout": [StrOptions({"auto"}), fraction()],
-        "hidden_dropout": [fraction()],
+        "hidden_dropout": [StrOptions({"auto"}), fraction()],
         "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "learning_rate": [StrOptions({"linear", "cosine", "invscaling", "constant"})],
@@ -312,7 +314,7 @@ class SLIDEClassifier(NetworkClassifier):
         rehash_growth=1.3,
         prediction="exact",
         input_dropout="auto",
-        hidden_dropout=0.0,
+        hidden_dropout="auto",
         optimizer="adam",
         learning_rate_init=0.005,
         learning_rate="linear",

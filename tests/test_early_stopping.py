@@ -100,7 +100,8 @@ def test_same_bits_for_any_n_jobs(active_set):
 
 def test_dense_and_sparse_rows_give_the_same_model():
     dense, sparse = (
-        stopping(input_dropout=0).fit(form(X), NOISY) for form in (np.copy, sp.csr_array)
+        stopping(input_dropout=0, hidden_dropout=0).fit(form(X), NOISY)
+        for form in (np.copy, sp.csr_array)
     )
     assert dense.validation_scores_ == sparse.validation_scores_
     assert_same_weights(dense, sparse)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from models import CLUSTER, X, assert_same_weights, make, wide_model, wide_problem
 from sklearn.exceptions import ConvergenceWarning
 
@@ -31,6 +32,14 @@ def test_dropout_goes_on_in_partial_fit():
         make(hidden_dropout=rate).partial_fit(X, CLUSTER, classes=range(4)) for rate in (0, 0.5)
     )
     assert not np.array_equal(whole.coefs_[0], dropped.coefs_[0])
+
+
+def test_auto_drops_units_for_sparse_rows_alone():
+    def fitted(form, rate):
+        return make(hidden_dropout=rate, input_dropout=0).fit(form(X), CLUSTER)
+
+    assert_same_weights(fitted(sp.csr_array, "auto"), fitted(sp.csr_array, 0.2))
+    assert_same_weights(fitted(np.copy, "auto"), fitted(np.copy, 0))
 
 
 def test_a_fit_that_silences_the_units_warns():

@@ -28,9 +28,10 @@ def test_factors(done, step):
 
 
 @pytest.mark.parametrize(
-    ["n_rows", "n_epochs"], [(1, 10), (40_000, 10), (50_000, 8), (93_000, 4), (10**7, 4)]
+    ["n_rows", "n_epochs"],
+    [(1, 10), (40_000, 10), (50_000, 8), (93_000, 4), (100_000, 7), (10**7, 7)],
 )
-def test_auto_makes_fewer_epochs_of_many_rows(n_rows, n_epochs):
+def test_auto_makes_fewer_epochs_of_more_rows_up_to_many(n_rows, n_epochs):
     assert epochs_for("auto", n_rows) == n_epochs
     assert epochs_for(7, n_rows) == 7
 

@@ -75,7 +75,7 @@ def test_rows_without_labels_or_features_and_classes_without_rows_are_legal(nega
     ids=["csr_matrix", "csc", "coo", "fortran", "float64", "int64 indices"],
 )  # fmt: skip
 def test_every_form_of_X_gives_the_same_model(form):
-    settings = {"input_dropout": 0, "max_iter": 3}
+    settings = {"input_dropout": 0, "hidden_dropout": 0, "max_iter": 3}
     expected = make(**settings).fit(sp.csr_array(X), CLUSTER)
     model = make(**settings).fit(form(X), CLUSTER)
     assert_same_weights(model, expected)

@@ -91,7 +91,8 @@ SYSTEMS = {
     "sklsh-bfloat16": _sklsh('dtype="bfloat16"', sampled=True, dtype="bfloat16"),
     "sklsh-full": _sklsh('active_set="full"', sampled=True, active_set="full"),
     "sklsh-softmax": _sklsh(
-        "full softmax, no dropout", active_set="full", loss="softmax", input_dropout=0
+        "full softmax, no dropout", active_set="full", loss="softmax",
+        input_dropout=0, hidden_dropout=0,
     ),
     "pytorch-softmax": System("PyTorch, full softmax", "pytorch", "torch", epochs=True),
     "pytorch-sampled": System(

@@ -37,7 +37,8 @@ class Sklsh:
     def __init__(self, args, seed, n_threads=1, **settings):
         self.model = PausingClassifier(
             args.hidden, loss="softmax", correction="none", n_active=args.negatives,
-            batch_size=args.batch, learning_rate_init=args.rate, input_dropout=0, max_iter=1,
+            batch_size=args.batch, learning_rate_init=args.rate, input_dropout=0,
+            hidden_dropout=0, max_iter=1,
             product_dtype="float32", random_state=seed, n_jobs=n_threads,
         ).set_params(**settings)  # fmt: skip
 
