@@ -67,8 +67,9 @@ def read(path, chunk_size):
 def train(path, args):
     """A model trained on the file, CPU seconds of that, and its P@1."""
     model = SLIDEClassifier(
-        args.hidden, batch_size=256, learning_rate_init=args.rate, random_state=0
-    )
+        args.hidden, batch_size=256, learning_rate_init=args.rate, hidden_dropout=0,
+        random_state=0,
+    )  # fmt: skip
     held_out = None
     start = time.process_time()
     for X, Y in iter_xmc_file(path, chunk_size=args.chunk_size):

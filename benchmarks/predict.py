@@ -200,14 +200,9 @@ def main():
         )
         data = X[: args.rows], Y[: args.rows], X[args.rows :], Y[args.rows :]
         model = SLIDEClassifier(
-            (args.hidden,),
-            max_iter=1,
-            random_state=0,
-            n_jobs=1,
-            input_dropout=0,
-            hidden_dropout=0,
-            **TRAINING,
-        )
+            (args.hidden,), max_iter=1, random_state=0, n_jobs=1,
+            input_dropout=0, hidden_dropout=0, **TRAINING,
+        )  # fmt: skip
         model.fit(*data[:2])
         if args.rivals_python:
             keep(results, n_classes, whole_predictions(model, data, args.rivals_python, args))

@@ -38,8 +38,8 @@ class Sklsh:
         self.model = PausingClassifier(
             args.hidden, loss="softmax", correction="none", n_active=args.negatives,
             batch_size=args.batch, learning_rate_init=args.rate, input_dropout=0,
-            hidden_dropout=0, max_iter=1,
-            product_dtype="float32", random_state=seed, n_jobs=n_threads,
+            hidden_dropout=0, max_iter=1, product_dtype="float32", random_state=seed,
+            n_jobs=n_threads,
         ).set_params(**settings)  # fmt: skip
 
     def train(self, X, Y, pause):
