@@ -69,10 +69,10 @@ def test_each_variant_is_scored_on_held_out_rows(module, tiny, tmp_path, monkeyp
     (X, Y), (X_held_out, Y_held_out) = recipe.split(tiny)
     assert (X.shape[0], X_held_out.shape[0]) == (Y.shape[0], Y_held_out.shape[0]) == (160, 40)
     command = ["recipe.py", "--data", str(tiny), "--json", str(kept)]
-    monkeypatch.setattr(sys, "argv", [*command, "--variants", "defaults", "256 units"])
+    monkeypatch.setattr(sys, "argv", [*command, "--variants", "defaults", "no hidden dropout"])
     recipe.main()
     results = json.loads(kept.read_text())["results"]
-    wanted = [("defaults", 0), ("defaults", 1), ("256 units", 0), ("256 units", 1)]
+    wanted = [(name, seed) for name in ("defaults", "no hidden dropout") for seed in (0, 1)]
     assert [(r["variant"], r["seed"]) for r in results] == wanted
     assert all(r["P@1"] > 50 and r["fit_cpu_s"] > 0 for r in results)
     assert "| | tiny: P@1 | P@5 | PSP@5 | CPU s |" in capsys.readouterr().out
