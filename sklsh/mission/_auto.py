@@ -64,7 +64,7 @@ def epochs_for(max_iter, n_rows):
     """Passes over the data: fewer over more rows."""
     if max_iter != "auto":
         return int(max_iter)
-    return int(np.clip(math.ceil(ROWS_TO_SEE / n_rows), 3, 100))
+    return int(np.clip(math.ceil(ROWS_TO_SEE / n_rows), 3, 30))
 
 
 def sizes_for(k, mode, width, depth):

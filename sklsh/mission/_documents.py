@@ -48,7 +48,7 @@ batch_size : int or "auto", default="auto"
     stable for, by the largest eigenvalue of the second moment of the first 2,000 rows.
 
 max_iter : int or "auto", default="auto"
-    Passes over the data. "auto": what comes to about 300,000 rows, 3 to 100.
+    Passes over the data. "auto": what comes to about 300,000 rows, 3 to 30.
 
 shuffle : bool, default=True
     Whether each pass takes the rows in a new order.

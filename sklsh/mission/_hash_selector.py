@@ -1,6 +1,5 @@
 """MISSIONHashSelector: the tokens that matter most, out of any number, by name."""
 
-import numpy as np
 import scipy.sparse as sp
 from sklearn.base import TransformerMixin
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
