@@ -168,7 +168,7 @@ class SketchedLinear:
                 f"Training diverged: the loss is {loss}. Lower learning_rate_init, or scale the "
                 "features or the weights of rows."
             )
-        return loss / row_weights.sum(dtype=np.float64)
+        return loss / float(row_weights.sum(dtype=np.float64))
 
     def scores(self, X, n_threads=1):
         """Scores of the rows of X, a csr_array of float32: (n_rows, n_outputs) float32."""
