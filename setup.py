@@ -40,6 +40,11 @@ def openmp_flags():
 class BuildKernels(build_ext):
     """Add the flags that the compiler at hand understands."""
 
+    def finalize_options(self):
+        """Compile on all cores, if not told otherwise."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def build_extensions(self):
         """Probe OpenMP once, then compile all extensions alike."""
         compile_flags, link_flags = openmp_flags()

@@ -22,8 +22,9 @@ width, depth : int or "auto", default="auto"
 @loss@
 
 learning_rate_init : float or "auto", default="auto"
-    Rate of the first step. "auto": half of the inverse of the mean squared length of rows, of
-    the first 2,000.
+    Rate of the first step. "auto": the inverse of the mean squared length of rows, of the
+    first 2,000, under "log_loss" with more than two classes, else half of that; and no more
+    than is stable for the longest of them.
 
 learning_rate : {"linear", "cosine", "invscaling", "constant"}, default="linear"
     How the rate goes on: to zero over `fit`, in a straight line or along a cosine; divided by
