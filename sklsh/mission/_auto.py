@@ -42,7 +42,7 @@ def scale_of(X, weights):
     return squares.mean(), squares.max(), curvature
 
 
-def rate_for(learning_rate_init, loss, mean, largest):
+def rate_for(learning_rate_init, loss, l2, mean, largest):
     """Rate of the first step.
 
     "auto": what suits a mean row, and no more than is stable for the longest.
@@ -50,7 +50,9 @@ def rate_for(learning_rate_init, loss, mean, largest):
     if learning_rate_init != "auto":
         return float(learning_rate_init)
     step = STEP.get(loss, USUAL_STEP)
-    return min(step / mean, 1 / (CURVATURE.get(loss, 1.0) * largest)) if largest > 0 else step
+    if not largest > 0:
+        return step
+    return min(step / mean, 1 / (CURVATURE.get(loss, 1.0) * largest + l2))
 
 
 def rows_per_step(batch_size, loss, rate, curvature):

@@ -271,7 +271,13 @@ class SketchedLinearEstimator(
         sizes = _auto.sizes_for(self.n_features_to_select, self.mode, self.width, self.depth)
         self._check_sizes(n_outputs, sizes)
         mean, largest, curvature = _auto.scale_of(rows.X, rows.weights)
-        rate = _auto.rate_for(self.learning_rate_init, self._kernel_loss, mean, largest)
+        l2 = self.alpha * (1 - self.l1_ratio)
+        rate = _auto.rate_for(self.learning_rate_init, self._kernel_loss, l2, mean, largest)
+        if rate * l2 >= 1 and self.learning_rate_init != "auto":
+            raise ValueError(
+                f"learning_rate_init={self.learning_rate_init} times the l2 penalty, alpha * "
+                f"(1 - l1_ratio) = {l2}, must be below 1, or all weights stay zero."
+            )
         self._progress = Progress(
             np.random.default_rng(self._seeds[1]),
             rate=rate,

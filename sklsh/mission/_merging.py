@@ -91,3 +91,8 @@ class Merging:
         ours, theirs = getattr(self, "n_features_in_", 0), getattr(other, "n_features_in_", 0)
         if ours != theirs:
             raise ValueError(f"others must have n_features_in_={ours}; got {theirs}.")
+        if other._kernel_loss != self._kernel_loss:
+            raise ValueError(
+                f"others must have been trained with the same loss as this model, "
+                f"{self._kernel_loss!r}; got {other._kernel_loss!r}."
+            )
