@@ -67,7 +67,7 @@ class BuildKernels(build_ext):
 
     def rebuild_if_changed(self, flags):
         """Compile all again if the last build here had other flags: dates do not tell."""
-        stamp = Path("build", "flags")  # pip builds in a new folder each time
+        stamp = Path(self.build_temp, "flags")
         text = " ".join(flags)
         if not stamp.exists() or stamp.read_text() != text:
             self.force = True
