@@ -229,7 +229,7 @@ class SLIDEClassifier(NetworkClassifier):
 
     Notes
     -----
-    What each default is worth on held-out rows of real data, ``benchmarks/recipe.py`` measures
+    What most defaults are worth on held-out rows of real data, ``benchmarks/recipe.py`` measures
     and the README shows.
 
     Dense features should be scaled, as for any network; text wants unit-length rows, as

@@ -166,7 +166,7 @@ class SketchedLinear:
                 for i, gradient in zip(batch, gradients, strict=True)
                 for feature, value in rows[i]
             ]
-            self.bias -= min(rate, 0.5 / len(batch)) * sum(gradients)
+            self.bias -= min(rate, 0.5 / max(row_weights[batch].sum(), 1e-30)) * sum(gradients)
             self.promote(self.step(entries))
             self.penalise(rate, len(batch), objective["l2"], objective["l1"])
             self.keep_up(len(entries))

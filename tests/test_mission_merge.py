@@ -1,5 +1,6 @@
 """Models of parts of the data, put together."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -266,3 +267,19 @@ def test_unfitted_models_are_refused():
         make().merge(make().fit(FEW, FEW_Y))
     with pytest.raises(NotFittedError):
         make().fit(FEW, FEW_Y).merge(make())
+
+
+def test_columns_in_another_order_do_not_merge():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=list("abc"))
+    y = (frame["a"] > 0).to_numpy()
+    model = MISSIONSelector(random_state=0).fit(frame, y)
+    turned = MISSIONSelector(random_state=0).fit(frame[["c", "b", "a"]], y)
+    with pytest.raises(ValueError, match="same feature_names_in_"):
+        model.merge(turned)
+
+
+def test_a_copy_that_merges_leaves_the_original():
+    model = make().fit(FEW, FEW_Y)
+    other = copy.copy(model).merge(make().fit(FEW, FEW_Y))
+    assert other._progress.weight_sum == 2 * model._progress.weight_sum

@@ -80,22 +80,22 @@ def test_single_rows_are_the_steps_of_sgd_regressor(loss, mode):
     theirs = SGDRegressor(
         loss=loss, penalty=None, learning_rate="constant", eta0=0.005, shuffle=False, max_iter=3,
         tol=None, epsilon=0.3,
-    ).fit(X, NUMBERS)  # fmt: skip
+    ).fit(X, NUMBERS, intercept_init=NUMBERS.mean())  # fmt: skip
     assert_allclose(ours.coef_.toarray()[0], theirs.coef_, atol=2e-5)
     assert_allclose(ours.intercept_, theirs.intercept_, atol=2e-5)
     assert_allclose(ours.predict(X), theirs.predict(X), atol=2e-4)
 
 
-def descend(X, gradient, n_outputs, *, rate, epochs, batch_size, weight, alpha=0.0):
+def descend(X, gradient, n_outputs, *, rate, epochs, batch_size, weight, alpha=0.0, intercept=0.0):
     """Gradient descent as MISSION does it, with all features in the active set."""
-    W, b = np.zeros((X.shape[1], n_outputs)), np.zeros(n_outputs)
+    W, b = np.zeros((X.shape[1], n_outputs)), np.full(n_outputs, intercept)
     for _ in range(epochs):
         for start in range(0, len(X), batch_size):
             rows = slice(start, start + batch_size)
             n = len(X[rows])
             G = weight[rows, None] * gradient(X[rows] @ W + b, rows)
             W -= rate * X[rows].T @ G
-            b -= min(rate, 0.5 / n) * G.sum(axis=0)
+            b -= min(rate, 0.5 / weight[rows].sum()) * G.sum(axis=0)
             W *= (1 - rate * alpha) ** n
     return W.T, b
 
@@ -111,9 +111,10 @@ def test_batches_are_steps_of_gradient_descent(loss, alpha, rate):
         "multinomial": lambda S, rows: softmax(S, axis=1) - one_hot[rows],
         "squared_error": lambda S, rows: S - NUMBERS[rows, None],
     }[loss]
+    intercept = np.average(NUMBERS, weights=WEIGHT + 0.5) if loss == "squared_error" else 0.0
     plan = {"rate": rate / 100 if loss == "squared_error" else rate, "batch_size": 64}
     W, b = descend(X, gradient, 3 if loss == "multinomial" else 1, epochs=2, weight=WEIGHT + 0.5,
-                   alpha=alpha, **plan)  # fmt: skip
+                   alpha=alpha, intercept=intercept, **plan)  # fmt: skip
     settings = STEADY | {"batch_size": 64, "learning_rate_init": plan["rate"], "alpha": alpha}
     settings |= {"loss": "log_loss" if loss == "multinomial" else loss, "max_iter": 2}
     kind = MISSIONRegressor if loss == "squared_error" else MISSIONClassifier
@@ -194,6 +195,32 @@ def test_random_state_fixes_the_model():
 def test_values_of_any_type_are_read_as_float32(form):
     cast = TAIL.astype(form)
     assert_same_model(crowded().fit(cast, Y), crowded().fit(TAIL, Y))
+
+
+def test_equal_weights_of_rows_are_no_weights():
+    plain = MISSIONRegressor(alpha=0, random_state=0).fit(X, NUMBERS)
+    heavy = MISSIONRegressor(alpha=0, random_state=0).fit(X, NUMBERS, np.full(len(X), 100.0))
+    assert_allclose(heavy.predict(X), plain.predict(X), atol=1e-3)
+    assert plain.score(X, NUMBERS) > 0.8
+
+
+def test_batches_of_rows_that_sum_to_zero_are_stable():
+    rng = np.random.default_rng(0)
+    pairs = np.array([rng.choice(8, 2, replace=False) for _ in range(600)])
+    games = np.zeros((600, 8))
+    np.put_along_axis(games, pairs, [[1, -1]], axis=1)
+    assert (
+        MISSIONRegressor(random_state=0)
+        .fit(games, games @ np.arange(8.0))
+        .score(games, games @ np.arange(8.0))
+        > 0.95
+    )
+
+
+def test_targets_far_from_zero():
+    for loss in ("squared_error", "huber"):
+        model = MISSIONRegressor(loss=loss, random_state=0).fit(X, NUMBERS + 1000)
+        assert model.score(X, NUMBERS + 1000) > 0.6
 
 
 def test_alpha_and_l1_ratio_shrink():

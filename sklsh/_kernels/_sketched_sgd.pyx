@@ -1,7 +1,7 @@
 """Stochastic gradient descent on a linear model that is kept in a table and a count-sketch.
 
 The features that matter most have exact weights in the table's rows; the rest share the cells
-of the sketch. In "active" mode (Tai, Sharan, Bailis and Valiant, doi:10.1145/3183713.3183733,
+of the sketch. In "active" mode (Tai, Sharan, Bailis and Valiant, doi:10.1145/3183713.3196930,
 "active-set weight-median sketch") a feature has its weight in one of them: the sketch holds
 the tail, of which a feature moves into the table when its estimate passes the threshold, and
 back when the table is full. In "mission" mode (Aghazadeh et al., arXiv:1806.04310) every gradient
@@ -351,10 +351,11 @@ cdef void end_batch(
     """What is done by one thread after a step: bias, newcomers, penalties, upkeep."""
     cdef:
         Py_ssize_t i, c, n_columns = model.table.n_columns
-        float rate = plan.rates[number], total
+        float rate = plan.rates[number], total = 0
     for i in range(batch.n):
         plan.total_loss += batch.losses[i]
-    rate = min(rate, <float> 0.5 / batch.n)  # every row has it: the sum must stay stable
+        total += rows.row_weights[batch.rows[i]]
+    rate = min(rate, <float> 0.5 / total)  # every row has it: the sum must stay stable
     for c in range(n_columns):
         total = 0
         for i in range(batch.n):

@@ -26,15 +26,16 @@ ROWS_TO_SEE = 300_000  # over all epochs
 def scale_of(X, weights):
     """Mean and largest squared length of rows, and the top eigenvalue of their second moment.
 
-    Of the first rows that have a weight, which counts as it does in their gradients.
+    Of rows that have a weight, evenly spread, where it counts as it does in their gradients.
     """
-    rows = np.flatnonzero(weights)[:SAMPLE]
+    rows = np.flatnonzero(weights)
+    rows = rows[:: math.ceil(len(rows) / SAMPLE)]
     X = X[rows].astype(np.float64)
     X.data *= np.repeat(np.sqrt(weights[rows]), np.diff(X.indptr))
     seen, columns = np.unique(X.indices, return_inverse=True)
     X = sp.csr_array((X.data, columns, X.indptr), shape=(X.shape[0], len(seen)))
     squares = X.multiply(X).sum(axis=1)
-    direction, curvature = np.full(len(seen), 1 / math.sqrt(max(len(seen), 1))), 0.0
+    direction, curvature = np.random.default_rng(0).standard_normal(len(seen)), 0.0
     for _ in range(POWER_STEPS):
         image = X.T @ (X @ direction) / X.shape[0]
         curvature = np.linalg.norm(image)
@@ -49,17 +50,17 @@ def rate_for(learning_rate_init, loss, l2, mean, largest):
     """
     if learning_rate_init != "auto":
         return float(learning_rate_init)
-    step = STEP.get(loss, USUAL_STEP)
-    if not largest > 0:
-        return step
-    return min(step / mean, 1 / (CURVATURE.get(loss, 1.0) * largest + l2))
+    rate = STEP.get(loss, USUAL_STEP)
+    if largest > 0:
+        rate = min(rate / mean, 1 / (CURVATURE.get(loss, 1.0) * largest))
+    return min(rate, USUAL_STEP / l2) if l2 > 0 else rate
 
 
-def rows_per_step(batch_size, loss, rate, curvature):
+def rows_per_step(batch_size, loss, l2, rate, curvature):
     """Rows of a batch; "auto": as many as their summed step is stable for."""
     if batch_size != "auto":
         return int(batch_size)
-    steepest = rate * CURVATURE.get(loss, 1.0) * curvature
+    steepest = rate * (CURVATURE.get(loss, 1.0) * curvature + l2)
     return int(np.clip(1 / steepest, 1, MOST_ROWS)) if steepest > 0 else MOST_ROWS
 
 

@@ -10,8 +10,7 @@ n_features_to_select : int, default=100
 mode : {"active", "mission"}, default="active"
     "active": the features that matter most have weights of their own, free of the noise of
     others, and only the rest is in the sketch. "mission": as published, all gradients go to
-    the sketch and predictions are made by its `n_features_to_select` heavy hitters; it needs
-    a sketch many times larger for the same result.
+    the sketch and predictions are made by its `n_features_to_select` heavy hitters.
 
 width, depth : int or "auto", default="auto"
     Cells of a row of the sketch, a power of two, and rows, 1 to 16. "auto": for "active" one
@@ -22,8 +21,8 @@ width, depth : int or "auto", default="auto"
 @loss@
 
 learning_rate_init : float or "auto", default="auto"
-    Rate of the first step. "auto": the inverse of the mean squared length of rows, of the
-    first 2,000, under "log_loss" with more than two classes, else half of that; and no more
+    Rate of the first step. "auto": the inverse of the mean squared length of rows, of up
+    to 2,000 of them, under "log_loss" with more than two classes, else half of that; and no more
     than is stable for the longest of them.
 
 learning_rate : {"linear", "cosine", "invscaling", "constant"}, default="linear"
@@ -39,14 +38,15 @@ alpha : float, default=1e-5
 
 l1_ratio : float, default=0.0
     Share of the l1 norm in the penalty, the rest being half of the squared l2 norm. The l1
-    norm counts for the active set alone, and has no effect in "mission" mode.
+    norm counts for the active set alone, and has no effect in "mission" mode. Where
+    rows are fewer than features, "active" finds few of the true ones without it.
 
 epsilon : float, default=0.1
     Error from which on "huber" is straight.
 
 batch_size : int or "auto", default="auto"
     Rows of a step, whose gradients are added up. "auto": as many, up to 512, as the sum is
-    stable for, by the largest eigenvalue of the second moment of the first 2,000 rows.
+    stable for, by the largest eigenvalue of the second moment of up to 2,000 rows.
 
 max_iter : int or "auto", default="auto"
     Passes over the data. "auto": what comes to about 300,000 rows, 3 to 30.

@@ -281,9 +281,11 @@ class SketchedLinearEstimator(
         self._progress = Progress(
             np.random.default_rng(self._seeds[1]),
             rate=rate,
-            batch_size=_auto.rows_per_step(self.batch_size, self._kernel_loss, rate, curvature),
+            batch_size=_auto.rows_per_step(self.batch_size, self._kernel_loss, l2, rate, curvature),
         )
         self._model = SketchedLinear(n_outputs, mode=self.mode, seed=self._seeds[0], **sizes)
+        if self.loss not in CLASSIFICATION:  # far from zero it would be learnt at weights' cost
+            self._model.intercept[:] = np.average(rows.targets, weights=rows.weights)
 
     def _n_columns(self):
         return len(self.classes_) if self.loss in CLASSIFICATION else 1

@@ -1,5 +1,7 @@
 """Putting together what several models have learnt."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from sklsh._sklearn import check_is_fitted
@@ -51,7 +53,8 @@ class Merging:
         if weights is None:
             weights = [model._progress.weight_sum for model in (self, *others)]
         self._take_merged(others, self._shares(weights, 1 + len(others)))
-        self._progress.weight_sum += sum(other._progress.weight_sum for other in others)
+        weight_sum = sum(model._progress.weight_sum for model in (self, *others))
+        self._progress = replace(self._progress, weight_sum=weight_sum)
         return self
 
     @staticmethod
@@ -91,6 +94,11 @@ class Merging:
         ours, theirs = getattr(self, "n_features_in_", 0), getattr(other, "n_features_in_", 0)
         if ours != theirs:
             raise ValueError(f"others must have n_features_in_={ours}; got {theirs}.")
+        ours, theirs = (getattr(model, "feature_names_in_", None) for model in (self, other))
+        if not np.array_equal(ours, theirs):
+            raise ValueError(
+                "others must have the same feature_names_in_ as this model, in the same order."
+            )
         if other._kernel_loss != self._kernel_loss:
             raise ValueError(
                 f"others must have been trained with the same loss as this model, "

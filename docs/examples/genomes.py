@@ -2,7 +2,7 @@
 K-mers that tell genomes apart
 ==============================
 
-    python docs/examples/plot_genomes.py GENOME.fna.gz GENOME.fna.gz ...
+    python docs/examples/genomes.py GENOME.fna.gz GENOME.fna.gz ...
 
 The genomes in the FASTA files named are cut into pieces of 200 bases, and the k-mers of the
 pieces go through a :class:`sklsh.MISSIONHashSelector` in chunks. What it keeps are the few thousand
