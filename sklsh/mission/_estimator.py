@@ -74,8 +74,6 @@ class SketchedLinearEstimator(
         "n_jobs": [None, Integral],
     }
 
-    class_weight = None  # of estimators that have no such parameter
-
     def __init__(
         self,
         n_features_to_select=100,
