@@ -30,7 +30,7 @@ from sklsh._kernels import _candidates
 from sklsh._network import Network
 from sklsh.datasets import make_xmc_classification
 from sklsh.metrics import precision_at_k
-from sklsh.negatives import LSH, Full, InBatch, Uniform
+from sklsh.negatives import LSH, Drawn, Full, InBatch
 from sklsh.optimizers import Adam
 
 EXACT_DEPTH = 96  # best classes of each row that take turns
@@ -55,7 +55,7 @@ class FirstCome(LSH):
         return self._with_tail(positions, n, n_labels + self.n_active)
 
 
-class ExactHard(Uniform):
+class ExactHard(Drawn):
     """The classes of largest logit of each row, found among all, round robin by rank."""
 
     def draw(self, hidden, Y, output):
@@ -76,7 +76,7 @@ def make_sampler(name, n_classes, args, seed):
     if name == "in-batch":
         return InBatch(n_classes, correction)
     if name in ("uniform", "exact"):
-        return {"uniform": Uniform, "exact": ExactHard}[name](n_classes, correction, **drawn)
+        return {"uniform": Drawn, "exact": ExactHard}[name](n_classes, correction, **drawn)
     return {"lsh": LSH, "first come": FirstCome}[name](
         n_classes, correction, **drawn, width=args.hidden, hash_family="simhash", n_bits="auto",
         n_tables=args.tables, bucket_size=args.bucket_size, rehash_every=args.rehash_every,

@@ -42,7 +42,7 @@ PARTS = {
         ["sklsh._kernels._candidates.pool_hits", "sklsh._kernels._coded_rows.rank_pools"], []
     ),
     "rest of the draw": (
-        ["sklsh.negatives.Uniform.draw", "sklsh.negatives.LSH.draw"], []
+        ["sklsh.negatives.Drawn.draw", "sklsh.negatives.LSH.draw"], []
     ),
     "gather": (["sklsh._kernels._rows.gather_rows"], ["gather"]),
     "logits": (["sklsh._kernels._products.product_nt"], ["logits"]),

@@ -8,7 +8,7 @@ from sklsh._hashing import check_n_bits, resolved_n_bits
 from sklsh._kernels import _int8, _simd
 from sklsh._output import shared_step_bytes
 from sklsh._tables import HashTables
-from sklsh.negatives import LSH, Full, InBatch, RowLSH, RowUniform, Uniform
+from sklsh.negatives import LSH, Drawn, Full, InBatch, RowLSH, RowUniform
 from sklsh.optimizers import Optimizer
 
 EXACT_BELOW = 2048  # with fewer classes sampling saves nothing: all are looked at
@@ -21,7 +21,7 @@ HIDDEN_DROPOUT = 0.2  # of sparse rows
 
 SAMPLERS = {
     ("batch", "lsh"): LSH,
-    ("batch", "uniform"): Uniform,
+    ("batch", "uniform"): Drawn,
     ("batch", "in_batch"): InBatch,
     ("sample", "lsh"): RowLSH,
     ("sample", "uniform"): RowUniform,
@@ -73,7 +73,7 @@ def product_dtype_for(settings, n_classes, width):
     """What products are made in: for "auto" 8-bit where sampling steps gain from it."""
     if settings.product_dtype != "auto":
         return settings.product_dtype
-    sampled = sampler_class(settings, n_classes) in (LSH, Uniform, InBatch)
+    sampled = sampler_class(settings, n_classes) in (LSH, Drawn, InBatch)
     optimizer = type(settings.optimizer)
     if issubclass(optimizer, Optimizer) and optimizer.step is not Optimizer.step:
         return "float32"  # 8-bit steps update the rows themselves

@@ -76,18 +76,24 @@ class OutputTables:
         """Codes of activations, (n, n_tables) int32."""
         return self.hasher.codes(hidden, n_threads=n_threads)
 
-    def pool_hits(self, hidden, left_out, *, salt, n_threads):
-        """Classes in the buckets of the rows of `hidden`, without those in `left_out`.
+    def codes_of(self, ids):
+        """Codes of classes as they are in the tables; -1, which finds nothing, for ids of -1."""
+        codes = self.tables.codes[ids].astype(np.int32)
+        codes[ids < 0] = -1
+        return codes
+
+    def pool_hits(self, codes, left_out, *, salt):
+        """Classes in the buckets of these codes, without those in `left_out`.
 
         Each is there once, for the row that finds it first. Returns (starts, pool): row i has
         the ids pool[starts[i]:starts[i + 1]].
         """
         if self._seen is None:
             self._seen = np.zeros(-(-self.n_classes // 8), dtype=np.uint8)
-        most = min(self.n_classes, len(hidden) * self.hasher.n_tables * self.bucket_cap)
-        pool, starts = np.empty(most + 1, dtype=np.int32), np.empty(len(hidden) + 1, dtype=np.intp)
+        most = min(self.n_classes, len(codes) * self.hasher.n_tables * self.bucket_cap)
+        pool, starts = np.empty(most + 1, dtype=np.int32), np.empty(len(codes) + 1, dtype=np.intp)
         _candidates.pool_hits(
-            self.codes(hidden, n_threads), self.tables.starts, self.tables.ids, self.bucket_cap,
+            codes, self.tables.starts, self.tables.ids, self.bucket_cap,
             salt, left_out, self._seen, pool, starts,
         )  # fmt: skip
         return starts, pool

@@ -13,12 +13,12 @@ from sklsh._batches import as_batch
 from sklsh._network import Network
 from sklsh.negatives import (
     Candidates,
+    Drawn,
     Full,
     InBatch,
     RowCandidates,
     RowLSH,
     RowUniform,
-    Uniform,
 )
 from sklsh.optimizers import SGD, Adam
 
@@ -260,7 +260,7 @@ def test_step_changes_only_candidates_and_the_features_of_the_batch(optimizer):
     X, Y, row_weight = batch()
     embedding, _ = (c.copy() for c in network.coefs)
     output, bias = network.output.weights.copy(), network.output.bias.copy()
-    sampler, twin = (Uniform(N_CLASSES, "none", n_active=10, seed=0) for _ in range(2))
+    sampler, twin = (Drawn(N_CLASSES, "none", n_active=10, seed=0) for _ in range(2))
     ids = twin.draw(None, Y, None).ids
     network.train_step(X, Y, row_weight, sampler, learning_rate=0.1)
 

@@ -6,6 +6,7 @@ array ever needs clearing and a batch costs nothing that grows with the number o
 (Briggs and Torczon's sparse set, doi:10.1145/176454.176484).
 """
 
+from sklsh._kernels._alias cimport draw
 from sklsh._kernels._buckets cimport first_read, prefetch_buckets
 from sklsh._kernels._random cimport below
 
@@ -130,6 +131,34 @@ def take_uniform(
         while n < limit:
             n += add(<int> below(seed, counter, n_classes), &position[0], &ids[0], n)
             counter += 1
+    return n
+
+
+def take_drawn(
+    unsigned long long seed,
+    const unsigned int[::1] threshold,  # IN (n_classes,): alias table of the distribution
+    const int[::1] alias,        # IN (n_classes,)
+    Py_ssize_t n_draws,
+    int[::1] position,           # SCRATCH (n_classes,)
+    int[::1] ids,                # IN/OUT (n_classes,)
+    Py_ssize_t n,
+    float[::1] counts,           # OUT (min(n_draws, n_classes - n),): draws of each class added
+):
+    """Add classes drawn with replacement, but for those that were in the set before.
+
+    Returns the number of ids in the set. O(n_draws).
+    """
+    cdef:
+        Py_ssize_t first = n, n_classes = position.shape[0], i
+        int c
+    with nogil:
+        for i in range(n_draws):
+            c = draw(&threshold[0], &alias[0], n_classes, seed, i)
+            if add(c, &position[0], &ids[0], n):
+                counts[n - first] = 1
+                n += 1
+            elif position[c] >= first:
+                counts[position[c] - first] += 1
     return n
 
 

@@ -7,18 +7,25 @@ are negatives for it at no cost. After the step, `refresh` is told which rows of
 output layer have changed.
 """
 
+from sklsh.negatives._importance import RowImportance
 from sklsh.negatives._per_row import RowLSH, RowUniform
+from sklsh.negatives._proposals import Proposal, UniformProposal
 from sklsh.negatives._protocol import Candidates, Full, RowCandidates, Sampler
-from sklsh.negatives._shared import LSH, InBatch, Uniform
+from sklsh.negatives._scheduled import Scheduled
+from sklsh.negatives._shared import LSH, Drawn, InBatch
 
 __all__ = [
     "Candidates",
+    "Drawn",
     "Full",
     "InBatch",
     "LSH",
+    "Proposal",
     "RowCandidates",
+    "RowImportance",
     "RowLSH",
     "RowUniform",
     "Sampler",
-    "Uniform",
+    "Scheduled",
+    "UniformProposal",
 ]

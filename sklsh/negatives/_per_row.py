@@ -5,7 +5,15 @@ import numpy as np
 from sklsh._batches import INT32_MAX
 from sklsh._kernels import _active_sets
 from sklsh._output_tables import OutputTables
-from sklsh.negatives._protocol import LOGQ, Inclusion, RowCandidates, Sampler, WithTables, shift_of
+from sklsh.negatives._protocol import (
+    LOGQ,
+    Inclusion,
+    RowCandidates,
+    Sampler,
+    WithTables,
+    one_label_each,
+    shift_of,
+)
 
 NO_TABLES = np.zeros((0, 1), dtype=np.int32)
 
@@ -50,11 +58,15 @@ class RowUniform(Sampler):
         no_codes = np.zeros((len(Y.indptr) - 1, 0), dtype=np.int32)
         return self._draw(Y, no_codes, NO_TABLES, NO_TABLES, bucket_cap=0, n_retrieved=0)
 
-    def _draw(self, Y, codes, starts, bucket_ids, *, bucket_cap, n_retrieved):
+    def _begin(self, Y):
         labels = Y.indices
         if len(labels) and not (0 <= labels.min() and labels.max() < self.n_classes):
             raise ValueError(f"labels must lie in [0, {self.n_classes}).")
         self._n_draws += 1
+
+    def _draw(self, Y, codes, starts, bucket_ids, *, bucket_cap, n_retrieved):
+        self._begin(Y)
+        labels = Y.indices
         n_labels = np.diff(Y.indptr)
         sizes = np.minimum(n_labels + self.n_active, self.n_classes)
         row_starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -108,6 +120,10 @@ class RowLSH(WithTables, RowUniform):
     tail : float, default=0.25
         Share of `n_active` drawn uniformly, at least.
 
+    query : {"embedding", "label"}, default="embedding"
+        What looks up the buckets: the activations of the row, or the weights of one of its
+        labels.
+
     **tables
         Parameters of the hash tables over the output layer: width, hash_family, n_bits,
         n_tables, bucket_size, rehash_every, rehash_growth.
@@ -117,11 +133,17 @@ class RowLSH(WithTables, RowUniform):
     B. Chen, T. Medini, J. Farwell, S. Gobriel, C. Tai and A. Shrivastava, "SLIDE: in
     defense of smart algorithms over hardware acceleration for large-scale deep learning
     systems", 2020. arXiv:1903.03129
+
+    S. Daghaghi, T. Medini, N. Meisburger, B. Chen, M. Zhao and A. Shrivastava, "A tale of
+    two efficient and informative negative sampling distributions", 2021. arXiv:2012.15843
     """
 
-    def __init__(self, n_classes, correction, *, n_active, seed, tail=0.25, **tables):
+    def __init__(
+        self, n_classes, correction, *, n_active, seed, tail=0.25, query="embedding", **tables
+    ):
         super().__init__(n_classes, correction, n_active=n_active, seed=seed)
         self.tail = tail
+        self.query = query
         self.tables = OutputTables(n_classes, seed=seed, **tables)
 
     def draw(self, hidden, Y, output):
@@ -129,7 +151,17 @@ class RowLSH(WithTables, RowUniform):
         self.tables.rehash_when_due(output, self.n_threads)
         tables = self.tables.tables
         return self._draw(
-            Y, self.tables.codes(hidden, self.n_threads), tables.starts, tables.ids,
+            Y, self._codes(hidden, self._labels_that_ask(Y)), tables.starts, tables.ids,
             bucket_cap=self.tables.bucket_cap,
             n_retrieved=round((1 - self.tail) * self.n_active),
         )  # fmt: skip
+
+    def _labels_that_ask(self, Y):
+        """A label of each row if those look up the buckets, else None."""
+        return one_label_each(Y, self._n_draws) if self.query == "label" else None
+
+    def _codes(self, hidden, labels):
+        """What the rows look up: codes of their activations, or of these labels."""
+        if labels is None:
+            return self.tables.codes(hidden, self.n_threads)
+        return self.tables.codes_of(labels)

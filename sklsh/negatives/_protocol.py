@@ -9,6 +9,7 @@ import numpy as np
 from sklsh._memory import writable
 
 LOGQ = "logq", "half_logq"  # corrections by the share of steps that look at a class
+WEIGHTED = "head_tail", "importance"  # by how many classes a candidate stands for
 
 
 @dataclass
@@ -115,8 +116,17 @@ class Sampler(ABC):
             The classes.
         """
 
+    def note_labels(self, counts):  # noqa: B027, nor go by frequencies
+        """Take note of how often each class is a label in the rows to come."""
+
+    def advance(self, done):  # noqa: B027, nor change on the way
+        """Take note of the share of the fit that is done."""
+
     def refresh(self, output, ids):  # noqa: B027, nor something to keep up to date
         """Take note that the rows `ids` of the output layer have changed."""
+
+    def forget(self):  # noqa: B027, nor has tables
+        """Drop what was made from the output layer; it is made again when it is needed."""
 
     def without_tables(self):
         """Copy that has to make its hash tables again from the output layer."""
@@ -151,8 +161,12 @@ class WithTables:
     def without_tables(self):
         """Copy that has to make its hash tables again from the output layer."""
         fresh = copy.deepcopy(self, {id(self.tables.tables): None})
-        fresh.tables.forget()
+        fresh.forget()
         return fresh
+
+    def forget(self):
+        """Drop the tables; they are made again when they are needed."""
+        self.tables.forget()
 
     @property
     def mean_load(self):
@@ -163,6 +177,19 @@ class WithTables:
     def table_bytes(self):
         """Bytes of the hash tables."""
         return self.tables.nbytes
+
+
+def one_label_each(Y, seed):
+    """A random label of each row of Y, -1 for a row without: (n,) int32."""
+    n_labels = np.diff(Y.indptr)
+    labels = np.full(len(n_labels), -1, dtype=np.int32)
+    has = n_labels > 0
+    if n_labels.max(initial=0) > 1:
+        place = np.random.default_rng(seed).integers(n_labels[has])
+    else:
+        place = 0
+    labels[has] = Y.indices[Y.indptr[:-1][has] + place]
+    return labels
 
 
 def shift_of(correction, log_share, of_labels):
@@ -205,7 +232,7 @@ class Inclusion:
         self._left_out = None  # counts, where sets leave out any
         self._tail_share = 0.0  # summed over looks
 
-    def note(self, chosen, tail_share, n_looks=1, left_out=()):
+    def note(self, chosen, tail_share=0.0, n_looks=1, left_out=()):
         """Count candidate sets.
 
         Parameters
@@ -213,7 +240,7 @@ class Inclusion:
         chosen : ndarray, int
             The ids chosen, in all the sets.
 
-        tail_share : float
+        tail_share : float, default=0.0
             Sum over the sets of the share of other classes that their tails drew.
 
         n_looks : int, default=1
@@ -230,17 +257,19 @@ class Inclusion:
         self._tail_share += tail_share
         self._n_looks += n_looks
 
-    def share(self, ids):
+    def share(self, ids, tail=None):
         """Share of the sets that each of `ids` was in.
 
-        One class in all is taken for the least share of a tail, so that logs are finite.
+        `tail` is the probability that a tail draws each; None takes what was noted of tails,
+        and one class in all for the least, so that logs are finite.
         """
         n_looks = self._n_looks
         if self._left_out is not None:
             n_looks = np.maximum(n_looks - self._left_out[ids], 1)
         chosen = (self._chosen[ids] / n_looks).astype(np.float32)
-        tail = np.float32(max(self._tail_share / self._n_looks, 1 / len(self._chosen)))
-        return chosen + (1 - chosen) * tail
+        if tail is None:
+            tail = max(self._tail_share / self._n_looks, 1 / len(self._chosen))
+        return chosen + (1 - chosen) * np.asarray(tail, dtype=np.float32)
 
     def make_writable(self):
         """Copy counts that came from a read-only memory map."""

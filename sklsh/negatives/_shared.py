@@ -6,7 +6,17 @@ from sklsh._coded_rows import CodedRows
 from sklsh._kernels import _candidates
 from sklsh._kernels._coded_rows import MAX_DEPTH
 from sklsh._output_tables import OutputTables
-from sklsh.negatives._protocol import LOGQ, Candidates, Inclusion, Sampler, WithTables, shift_of
+from sklsh.negatives._proposals import UniformProposal
+from sklsh.negatives._protocol import (
+    LOGQ,
+    WEIGHTED,
+    Candidates,
+    Inclusion,
+    Sampler,
+    WithTables,
+    one_label_each,
+    shift_of,
+)
 
 PLACES_PER_QUERY = 10  # among the retrieved classes, for each row that asks the hash tables
 
@@ -67,17 +77,21 @@ class InBatch(Sampler):
         n = _candidates.take_labels(labels, self._position, self._ids, positions)
         return positions, n
 
-    def _finish(self, positions, n_exact, n):
-        """Candidates ids[:n], of which the last n - n_exact were drawn uniformly."""
+    def _finish(self, positions, n_exact, n, tail_weights=(), tail_share=0.0):
+        """Candidates ids[:n], of which the last n - n_exact were drawn.
+
+        `tail_weights` says what those stand for, and `tail_share` with what probability a
+        draw takes each class, one number or one for each candidate.
+        """
         ids = self._ids[:n].copy()
         weights = np.ones(n, dtype=np.float32)
         shift = np.zeros(n, dtype=np.float32)
-        tail_share = (n - n_exact) / (self.n_classes - n_exact) if n > n_exact else 0.0
-        if self.correction == "head_tail" and n > n_exact:
-            weights[n_exact:] = 1 / tail_share
+        if self.correction in WEIGHTED:
+            weights[n_exact:] = tail_weights
         elif self.correction in LOGQ:
-            self._inclusion.note(ids[:n_exact], tail_share)
-            log_share = np.log(self._inclusion.share(ids))
+            uniform = np.ndim(tail_share) == 0
+            self._inclusion.note(ids[:n_exact], tail_share if uniform else 0)
+            log_share = np.log(self._inclusion.share(ids, None if uniform else tail_share))
             shift = shift_of(self.correction, log_share, log_share[positions])
         return Candidates(ids, positions, n_exact, weights, shift)
 
@@ -85,8 +99,8 @@ class InBatch(Sampler):
         return vars(self) | {"_position": None, "_ids": None}
 
 
-class Uniform(InBatch):
-    """The labels of the batch and a uniform draw from all other classes.
+class Drawn(InBatch):
+    """The labels of the batch, and classes drawn from a distribution that all rows share.
 
     Parameters
     ----------
@@ -98,47 +112,55 @@ class Uniform(InBatch):
 
     seed : int
         Seed of the draws.
+
+    proposal : UniformProposal or Proposal, default=None
+        What they are drawn from; None draws uniformly.
     """
 
-    def __init__(self, n_classes, correction, *, n_active, seed):
+    def __init__(self, n_classes, correction, *, n_active, seed, proposal=None):
         super().__init__(n_classes, correction)
         self.n_active = n_active
         self.seed = seed
+        self.proposal = proposal or UniformProposal(n_classes)
+
+    def note_labels(self, counts):
+        """Take note of how often each class is a label in the rows to come."""
+        self.proposal.note_labels(counts)
 
     def draw(self, hidden, Y, output):
-        """Labels, then the uniform tail."""
+        """Labels, then the draw."""
         positions, n_labels = self._begin(Y.indices)
-        return self._with_tail(positions, n_labels, n_labels + self.n_active)
+        return self._with_tail(positions, n_labels, self.n_active)
 
-    def _with_tail(self, positions, n_exact, wanted):
-        n_classes = self.n_classes
-        n = min(wanted, n_classes)
-        if 4 * n > 3 * n_classes:  # nearly all anyway: then all, and the sum is exact
-            n = n_classes
-            missing = np.ones(n_classes, dtype=bool)
-            missing[self._ids[:n_exact]] = False
-            self._ids[n_exact:] = np.flatnonzero(missing)
-        else:
-            seed = (self.seed << 32) + self._n_draws
-            _candidates.take_uniform(seed, self._position, self._ids, n_exact, n)
-        return self._finish(positions, n_exact, n)
+    def _with_tail(self, positions, n_exact, n_draws):
+        seed = (self.seed << 32) + self._n_draws
+        drawn = self.proposal.extend(seed, self._position, self._ids, n_exact, n_draws)
+        n, weights, share = drawn
+        return self._finish(positions, n_exact, n, weights, share)
 
 
-class LSH(WithTables, Uniform):
-    """Labels, classes retrieved by hashing and re-ranked by their logit, a uniform tail.
+class LSH(WithTables, Drawn):
+    """Labels, classes retrieved by hashing and re-ranked by their logit, and a draw.
 
     The rows of the output layer are hashed into tables. Rows of the batch, one for every
     ten classes to retrieve, look up their buckets and rank by their logits what no row has
-    found before them. They take turns, best first, until the retrieved share is full; the
-    uniform tail fills what is left.
+    found before them. They take turns, best first, until the retrieved share is full; a draw,
+    the tail, fills what is left.
 
     Parameters
     ----------
     n_classes, correction, n_active, seed
-        As for :class:`Uniform`.
+        As for :class:`Drawn`.
 
     tail : float, default=0.25
-        Share of `n_active` drawn uniformly.
+        Share of `n_active` that is drawn.
+
+    proposal : UniformProposal or Proposal, default=None
+        What from; None draws uniformly.
+
+    query : {"embedding", "label"}, default="embedding"
+        What looks up the buckets: the activations of a row, which finds classes that it
+        mistakes for its own; or the weights of its label, which finds classes like that.
 
     **tables
         Parameters of the hash tables over the output layer: width, hash_family, n_bits,
@@ -160,9 +182,13 @@ class LSH(WithTables, Uniform):
     once.
     """
 
-    def __init__(self, n_classes, correction, *, n_active, seed, tail=0.25, **tables):
-        super().__init__(n_classes, correction, n_active=n_active, seed=seed)
+    def __init__(
+        self, n_classes, correction, *,
+        n_active, seed, tail=0.25, proposal=None, query="embedding", **tables,
+    ):  # fmt: skip
+        super().__init__(n_classes, correction, n_active=n_active, seed=seed, proposal=proposal)
         self.tail = tail
+        self.query = query
         self.tables = OutputTables(n_classes, seed=seed, **tables)
         self.rows = CodedRows(n_classes, tables["width"])
 
@@ -173,18 +199,24 @@ class LSH(WithTables, Uniform):
         self.rows.refresh_when_due(output, self.n_threads)
         wanted = n_labels + self.n_active
         n_retrieved = round((1 - self.tail) * self.n_active)
-        best, found = self._ranked_hits(asking_rows(hidden, n_retrieved), n_labels)
+        asking = asking_rows(len(hidden), n_retrieved)
+        codes = self._codes(asking, hidden, Y)
+        best, found = self._ranked_hits(codes, hidden[asking], n_labels)
         n_exact = _candidates.take_ranked(
             best, found, self._position, self._ids, n_labels,
             min(n_labels + n_retrieved, self.n_classes),
         )  # fmt: skip
-        return self._with_tail(positions, n_exact, wanted)
+        return self._with_tail(positions, n_exact, wanted - n_exact)
 
-    def _ranked_hits(self, asking, n_labels):
+    def _codes(self, asking, hidden, Y):
+        """What the rows look up: codes of their activations, or those of a label each."""
+        if self.query == "embedding":
+            return self.tables.codes(hidden[asking], self.n_threads)
+        return self.tables.codes_of(one_label_each(Y, self._n_draws)[asking])
+
+    def _ranked_hits(self, codes, asking, n_labels):
         """Classes that are no labels in the buckets of each row, best first, and how many."""
-        starts, pool = self.tables.pool_hits(
-            asking, self._ids[:n_labels], salt=self._n_draws, n_threads=self.n_threads
-        )
+        starts, pool = self.tables.pool_hits(codes, self._ids[:n_labels], salt=self._n_draws)
         return self.rows.rank(starts, pool, asking, self._depth(len(asking)), self.n_threads)
 
     def _depth(self, n_asking):
@@ -201,11 +233,10 @@ class LSH(WithTables, Uniform):
         super().prepare(n_threads)
         self.rows.make_writable()
 
-    def without_tables(self):
-        """Copy that has to make its hash tables again from the output layer."""
-        fresh = super().without_tables()
-        fresh.rows.forget()
-        return fresh
+    def forget(self):
+        """Drop tables and codes; they are made again when they are needed."""
+        super().forget()
+        self.rows.forget()
 
     @property
     def table_bytes(self):
@@ -213,7 +244,7 @@ class LSH(WithTables, Uniform):
         return self.tables.nbytes + self.rows.nbytes
 
 
-def asking_rows(hidden, n_retrieved):
+def asking_rows(n_rows, n_retrieved):
     """Rows of the batch, evenly spread, that find the classes to retrieve: as few as will do."""
-    n = min(len(hidden), -(-n_retrieved // PLACES_PER_QUERY))
-    return hidden[np.arange(n) * len(hidden) // max(n, 1)]
+    n = min(n_rows, -(-n_retrieved // PLACES_PER_QUERY))
+    return np.arange(n) * n_rows // max(n, 1)
