@@ -14,24 +14,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from sklsh._auto import (
-    dropout_for,
-    epochs_for,
-    hidden_dropout_for,
-    loss_for,
-    make_sampler,
-    product_dtype_for,
-    rows_per_step,
-    sampler_bytes,
-    step_bytes,
-)
+from sklsh._auto import dropout_for, epochs_for, hidden_dropout_for, loss_for, rows_per_step
 from sklsh._callbacks import EpochCallbacks, without_callbacks
 from sklsh._explanation import NetworkExplanations
 from sklsh._fitted import FittedNetwork
+from sklsh._head import Head
 from sklsh._memory import require_bytes
 from sklsh._network import Network, bytes_needed
 from sklsh._output_tables import PredictionTables
 from sklsh._prediction import NetworkPredictions
+from sklsh._samplers import make_sampler, product_dtype_for, sampler_bytes, step_bytes
+from sklsh._scores import PrecisionAtOne
 from sklsh._sklearn import (
     VersionStamp,
     check_sample_weight,
@@ -53,7 +46,17 @@ class NetworkClassifier(
     NetworkPredictions, NetworkExplanations, FittedNetwork, VersionStamp,
     EpochCallbacks, ClassifierMixin, BaseEstimator,
 ):  # fmt: skip
-    """Base of the classifiers that train :class:`sklsh._network.Network`."""
+    """Base of the classifiers that train :class:`sklsh._network.Network`.
+
+    What only some of them let users set has its usual value here.
+    """
+
+    query = "embedding"
+    frequency_power = 0.75
+    temperature = 1.0
+    normalize = False
+    _least_layers = 1
+    _validation_score = PrecisionAtOne
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -176,6 +179,7 @@ class NetworkClassifier(
             self._format, self.classes_ = target_format, target_format.classes
         if self.class_weight is not None:
             Y, weight = self._with_class_weight(Y, weight)
+        Y = self._label_weights(Y)
         if not resume:
             self._create(X.shape[1], sizes, Y, weight, partial)
         self._network.make_trainable(self._n_threads)
@@ -190,6 +194,10 @@ class NetworkClassifier(
         if not weight.any():
             raise ValueError("class_weight and sample_weight leave no row with a weight.")
         return Y, weight
+
+    def _label_weights(self, Y):
+        """Weights of the labels in a row's loss: a sum over them."""
+        return Y
 
     def _held_out(self, X, Y, weight, sample_weight):
         """(X, Y, weight) to train on, and the early stopping that watches the other rows.
@@ -210,10 +218,9 @@ class NetworkClassifier(
         held_out, rows = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
         if not weight[rows].any():
             raise ValueError("class_weight leaves no row with a weight to train on.")
-        return (X[rows], Y[rows], weight[rows]), EarlyStopping(
-            X[held_out], Y[held_out], sample_weight[held_out],
-            tol=self.tol, patience=self.n_iter_no_change,
-        )  # fmt: skip
+        score = self._validation_score(X[held_out], Y[held_out], sample_weight[held_out])
+        stopping = EarlyStopping(score, tol=self.tol, patience=self.n_iter_no_change)
+        return (X[rows], Y[rows], weight[rows]), stopping
 
     def _plan(self, X, n_epochs, *, early_stopping=None, partial=False):
         schedule = self.learning_rate
@@ -233,20 +240,23 @@ class NetworkClassifier(
                 and self._loss_in_full() == "softmax_logistic"
             ),
             early_stopping=early_stopping,
+            has_end=not partial,
         )
 
     def _create(self, n_features, sizes, Y, weight, partial):
         n_rows, n_classes = Y.shape
         self._require_memory(n_features, sizes, n_rows, n_classes, partial)
-        optimizer = self._make_optimizer()
+        optimizer, width = self._make_optimizer(), (n_features, *sizes)[-1]
         random_state = check_random_state(self.random_state)
         self._network = Network(
             n_features, n_classes, sizes,
             optimizer=optimizer, random_state=random_state,
-            dtype=self.dtype, product_dtype=product_dtype_for(self, n_classes, sizes[-1]),
+            dtype=self.dtype, product_dtype=product_dtype_for(self, n_classes, width),
+            head=Head(self.temperature, self.normalize),
+            random_output=self.correction == "importance",
         )  # fmt: skip
         seeds = random_state.randint(2**31 - 1, size=3).tolist()
-        self._negatives = make_sampler(self, n_classes, sizes[-1], seeds[0])
+        self._negatives = make_sampler(self, n_classes, width, seeds[0])
         self._progress = Progress(np.random.default_rng(seeds[1]))
         self._tables_for_prediction = PredictionTables(seeds[2])
         self._network.output.loss = self._loss_in_full().split("_")[0]
@@ -260,9 +270,10 @@ class NetworkClassifier(
     def _checked_sizes(self):
         sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
         whole = [isinstance(n, Integral) and not isinstance(n, bool) for n in sizes]
-        if not sizes or not all(whole) or min(sizes) < 1:
+        if len(sizes) < self._least_layers or not all(whole) or min(sizes, default=1) < 1:
+            number = "one or more" if self._least_layers else "any number of"
             raise ValueError(
-                "hidden_layer_sizes must be one or more integers of at least 1; "
+                f"hidden_layer_sizes must be {number} integers of at least 1; "
                 f"got {self.hidden_layer_sizes!r}."
             )
         return tuple(sizes)
@@ -275,9 +286,10 @@ class NetworkClassifier(
     def _require_memory(self, n_features, sizes, n_rows, n_classes, partial):
         optimizer = self._make_optimizer()
         n_bytes = bytes_needed(n_features, sizes, n_classes, optimizer, self.dtype)
-        n_bytes += sampler_bytes(self, n_classes, sizes[-1])
+        width = (n_features, *sizes)[-1]
+        n_bytes += sampler_bytes(self, n_classes, width)
         n_batch = rows_per_step(self.batch_size, n_rows)
-        n_bytes += step_bytes(self, n_classes, sizes[-1], n_batch, self._n_threads)
+        n_bytes += step_bytes(self, n_classes, width, n_batch, self._n_threads)
         if self.early_stopping and not partial:  # also the best weights so far
             n_bytes += bytes_needed(n_features, sizes, n_classes, None, self.dtype)
         require_bytes(
@@ -302,7 +314,7 @@ class NetworkClassifier(
         sample = X[:: math.ceil(X.shape[0] / SAMPLE)]
         n_silent = self._network.silent_units(sample, self._n_threads)
         n_units = sum(self._network.sizes[1:-1])
-        if n_silent > SILENT_SHARE * n_units:
+        if n_units and n_silent > SILENT_SHARE * n_units:
             warnings.warn(
                 f"{n_silent} of {n_units} hidden units are zero for all of {sample.shape[0]} "
                 "training rows, and learn nothing more. Lower learning_rate_init, or scale the "

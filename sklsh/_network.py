@@ -3,20 +3,23 @@
 A CSR row is summed over an embedding table, passes any number of dense hidden layers,
 and meets one row of output weights for each class:
 
-    hidden = relu(... relu(X E + b) W_1 + b_1 ...)      logits = hidden W.T + c
+    hidden = relu(... relu(X E + b) W_1 + b_1 ...)      logits = head(hidden) W.T + c
 
-Widths are padded to whole cache lines. The padding starts at zero and stays there, as its
-gradient is zero, so it needs no masks.
+Without hidden layers the rows themselves meet the output layer. Widths are padded to whole
+cache lines. The padding starts at zero and stays there, as its gradient is zero, so it needs
+no masks.
 """
 
 import copy
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.utils import gen_batches
 
 from sklsh._batches import Columns, as_batch
+from sklsh._head import Head
 from sklsh._kernels import _layers, _products, _rows
-from sklsh._memory import padded
+from sklsh._memory import aligned_zeros, padded
 from sklsh._output import OutputLayer
 from sklsh._storage import STORAGE
 from sklsh.optimizers import Parameter, slot_widths
@@ -35,7 +38,8 @@ class Network:
         Sizes of input and output.
 
     hidden_layer_sizes : sequence of int
-        Widths of the hidden layers, at least one; the first is the embedding.
+        Widths of the hidden layers, the first of which is the embedding; none for a linear
+        model, of which batches are dense.
 
     optimizer : Optimizer
         Updates all parameters.
@@ -51,28 +55,41 @@ class Network:
 
     n_threads : int
         OpenMP threads. Results do not depend on it.
+
+    head : Head
+        What activations pass before they meet the output layer.
+
+    random_output : bool
+        Whether the output layer's weights begin at random, as rows of a fixed length always
+        do, and not at zero.
     """
 
     def __init__(
         self, n_features, n_classes, hidden_layer_sizes, *,
         optimizer, random_state, dtype="float32", product_dtype="float32", n_threads=1,
+        head=None, random_output=False,
     ):  # fmt: skip
         self.sizes = (n_features, *hidden_layer_sizes, n_classes)
         self.optimizer = optimizer
-        self.embedding = Parameter.random(
-            n_features, hidden_layer_sizes[0], EMBEDDING_SCALE, random_state, optimizer, dtype
-        )
+        self.head = head or Head()
+        self.embedding = None
+        if hidden_layer_sizes:
+            self.embedding = Parameter.random(
+                n_features, hidden_layer_sizes[0], EMBEDDING_SCALE, random_state, optimizer, dtype
+            )
+        seed = self.embedding.seed if hidden_layer_sizes else random_state.randint(2**31 - 1)
         self.dense = [
             Parameter.random(n, m, np.sqrt(2 / n), random_state, optimizer, n_rows=padded(n))
             for n, m in zip(hidden_layer_sizes[:-1], hidden_layer_sizes[1:], strict=True)
         ]
         self.biases = [
-            Parameter.zeros((1, padded(n)), optimizer, seed=self.embedding.seed + 2 + i, width=n)
+            Parameter.zeros((1, padded(n)), optimizer, seed=seed + 2 + i, width=n)
             for i, n in enumerate(hidden_layer_sizes)
         ]
         self.output = OutputLayer(
-            n_classes, hidden_layer_sizes[-1], optimizer, dtype,
-            seed=self.embedding.seed + 1, product_dtype=product_dtype,
+            n_classes, self.sizes[-2], optimizer, dtype,
+            seed=seed + 1, product_dtype=product_dtype, unit_rows=self.head.normalize,
+            random_state=random_state if random_output or self.head.normalize else None,
         )  # fmt: skip
         self._prepare(n_threads)
 
@@ -84,16 +101,19 @@ class Network:
     # ---- forward ----
 
     def hidden(self, X, n_threads=1):
-        """Activations of the last hidden layer, (n, padded width) float32."""
-        return self._all_hidden(X, n_threads)[-1]
+        """What meets the output layer, (n, padded width) float32."""
+        return self.head.apply(self._all_hidden(X, n_threads)[-1])
 
     def silent_units(self, X, n_threads=1):
         """Number of hidden units that are zero for all rows of X."""
-        layers = zip(self._all_hidden(X, n_threads), self.sizes[1:-1], strict=True)
+        layers = zip(self._all_hidden(X, n_threads), self.sizes[1:-1], strict=False)
         return sum(int(n - layer[:, :n].any(axis=0).sum()) for layer, n in layers)
 
     def _all_hidden(self, X, n_threads):
-        X, embedded = as_batch(X), self._empty_embedded(X)
+        X = as_batch(X)
+        if self.embedding is None:
+            return [dense_rows(X)]
+        embedded = self._empty_embedded(X)
         _rows.embed(X.indptr, X.indices, X.data, *self._embedding, embedded, n_threads, relu=True)
         return self._activations(embedded, n_threads)
 
@@ -177,16 +197,21 @@ class Network:
         """
         X, Y = as_batch(X), as_batch(Y)
         self.optimizer.begin_step(learning_rate)
-        embedded = self._empty_embedded(X)
-        columns = self._columns.while_embedding(X, *self._embedding, embedded, self.n_threads)
-        activations = self._activations(embedded, self.n_threads, hidden_dropout)
-        hidden = activations[-1]
+        if self.embedding is None:
+            activations = [dense_rows(X)]
+        else:
+            embedded = self._empty_embedded(X)
+            columns = self._columns.while_embedding(X, *self._embedding, embedded, self.n_threads)
+            activations = self._activations(embedded, self.n_threads, hidden_dropout)
+        hidden = self.head.apply(activations[-1])
 
         drawn = negatives.draw(hidden, Y, self.output)
         loss, d_hidden = self.output.step(
             drawn, hidden, Y, row_weight, self.optimizer, self.n_threads
         )
-        self._step_hidden(columns, activations, d_hidden, _layers.drop_scale(hidden_dropout))
+        if self.embedding is not None:
+            d_hidden = self.head.gradient(activations[-1], d_hidden)
+            self._step_hidden(columns, activations, d_hidden, _layers.drop_scale(hidden_dropout))
         negatives.refresh(self.output, drawn.ids)
         return loss, drawn.per_row
 
@@ -223,14 +248,18 @@ class Network:
     def parameters(self):
         """All parameters of the model."""
         output = [self.output.parameter, self.output.bias_parameter]
-        return [self.embedding, *self.dense, *self.biases, *output]
+        return [*self._hidden_weights, *self.biases, *output]
+
+    @property
+    def _hidden_weights(self):
+        return [] if self.embedding is None else [self.embedding, *self.dense]
 
     @property
     def coefs(self):
         """Weights without padding, each (fan_in, fan_out): views, or copies of bfloat16."""
         pairs = zip(self.sizes[:-2], self.sizes[1:-1], strict=True)
-        hidden = [self.embedding, *self.dense]
-        inner = [p.as_float32()[:n, :m] for p, (n, m) in zip(hidden, pairs, strict=True)]
+        pairs = zip(self._hidden_weights, pairs, strict=True)
+        inner = [p.as_float32()[:n, :m] for p, (n, m) in pairs]
         return [*inner, self.output.parameter.as_float32()[:, : self.sizes[-2]].T]
 
     @property
@@ -270,14 +299,22 @@ class Network:
         self._prepare(self.n_threads)
 
 
+def dense_rows(X):
+    """Rows of a batch as they meet an output layer: dense and padded."""
+    n, width = X.shape
+    dense = aligned_zeros((n, padded(width)))
+    dense[:, :width] = sp.csr_array((X.data, X.indices, X.indptr), shape=X.shape).toarray()
+    return dense
+
+
 def bytes_needed(n_features, hidden_layer_sizes, n_classes, optimizer, dtype="float32"):
     """Bytes of a network's weights and of the state that `optimizer`, if any, keeps."""
-    widths = [padded(n) for n in hidden_layer_sizes]
+    widths = [padded(n) for n in (n_features, *hidden_layer_sizes)]
     full = STORAGE["float32"]
     parameters = [
-        (n_features, widths[0], STORAGE[dtype]),
-        *[(n, m, full) for n, m in zip(widths[:-1], widths[1:], strict=True)],
-        *[(1, n, full) for n in widths],
+        *[(n_features, m, STORAGE[dtype]) for m in widths[1:2]],
+        *[(n, m, full) for n, m in zip(widths[1:-1], widths[2:], strict=True)],
+        *[(1, n, full) for n in widths[1:]],
         (n_classes, widths[-1], STORAGE[dtype]),
         (n_classes, 1, full),
     ]

@@ -47,6 +47,13 @@ class OutputLayer:
     product_dtype : {"float32", "int8"}, default="float32"
         What the products of a step over shared candidates are made in.
 
+    unit_rows : bool, default=False
+        Whether rows of weights are kept at unit length: each step moves them, and then
+        scales those back that have moved.
+
+    random_state : numpy.random.RandomState or None, default=None
+        Draws the first weights, rows of about unit length; None begins with zeros.
+
     Attributes
     ----------
     loss : {"softmax", "logistic"}
@@ -57,17 +64,26 @@ class OutputLayer:
     """
 
     def __init__(
-        self, n_classes, width, optimizer=None, dtype="float32", seed=0, product_dtype="float32"
-    ):
+        self, n_classes, width, optimizer=None, dtype="float32", seed=0, product_dtype="float32",
+        unit_rows=False, random_state=None,
+    ):  # fmt: skip
         shape = n_classes, padded(width)
         if product_dtype == "int8" and width > _int8.MAX_WIDTH:
             raise ValueError(
                 f'product_dtype="int8" takes a last hidden layer of at most {_int8.MAX_WIDTH:,} '
                 f"units; hidden_layer_sizes ends with {width:,}."
             )
-        self.parameter = Parameter.zeros(shape, optimizer, dtype, seed, width=width)
+        if random_state is None:
+            self.parameter = Parameter.zeros(shape, optimizer, dtype, seed, width=width)
+        else:
+            self.parameter = Parameter.random(
+                n_classes, width, width**-0.5, random_state, optimizer, dtype
+            )
         self.bias_parameter = Parameter.zeros((n_classes, 1), optimizer)
         self.product_dtype = product_dtype
+        self.unit_rows = unit_rows
+        if unit_rows:
+            _layers.scale_to_unit(self.weights, np.arange(n_classes, dtype=np.int32), 1)
         self.loss = "softmax"
         self.mean_log_partition = 0.0
         self.log_partition_weight = 0.0
@@ -142,7 +158,11 @@ class OutputLayer:
             return 0.0, np.zeros_like(hidden)
         else:
             step = self._step_int8 if self.product_dtype == "int8" else self._step_shared
-        return step(drawn, hidden, Y, row_weight, optimizer, n_threads)
+        result = step(drawn, hidden, Y, row_weight, optimizer, n_threads)
+        if self.unit_rows:
+            moved = np.unique(drawn.ids) if isinstance(drawn, RowCandidates) else drawn.ids
+            _layers.scale_to_unit(self.weights, moved, n_threads)
+        return result
 
     def _step_shared(self, drawn, hidden, Y, row_weight, optimizer, n_threads):
         n = len(drawn.ids)

@@ -5,8 +5,8 @@ import scipy.sparse as sp
 from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 from sklearn.utils import gen_batches
 
-from sklsh._auto import table_settings
 from sklsh._memory import padded, require_bytes
+from sklsh._samplers import table_settings
 from sklsh._sklearn import check_is_fitted, check_k, checked_csr, effective_n_threads, validate_data
 
 BLOCK_BYTES = 1 << 26  # of logits held at once where all classes are scored

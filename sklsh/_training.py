@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.utils import gen_batches
 
 from sklsh._batches import Rows
@@ -101,6 +100,9 @@ class Plan:
 
     early_stopping : EarlyStopping or None
         Watches rows that are held out.
+
+    has_end : bool
+        Whether training ends with this call, so that negatives can go by what is done.
     """
 
     n_epochs: int
@@ -112,18 +114,16 @@ class Plan:
     hidden_dropout: float = 0.0
     switch_loss: bool = False
     early_stopping: object = None
+    has_end: bool = True
 
 
 class EarlyStopping:
     """Scores held-out rows after each epoch, remembers the best weights, says when to stop.
 
-    The score is the share of rows whose best class is one of their labels: precision at 1,
-    which with one label a row is the accuracy.
-
     Parameters
     ----------
-    X, Y, sample_weight
-        The rows held out.
+    score : callable
+        Score of a network on the rows held out, larger is better; see `sklsh._scores`.
 
     tol : float
         What counts as better: a score above the best by more than this.
@@ -132,21 +132,13 @@ class EarlyStopping:
         Epochs without a better one after which to stop.
     """
 
-    def __init__(self, X, Y, sample_weight, *, tol, patience):
-        self.X, self.sample_weight = X, sample_weight
-        # whatever a label weighs in the loss, even nothing, it is right to name it
-        self.Y = sp.csr_array((np.ones(Y.nnz, dtype=bool), Y.indices, Y.indptr), shape=Y.shape)
+    def __init__(self, score, *, tol, patience):
+        self.score = score
         self.tol = tol
         self.patience = patience
         self.best_score = -np.inf
         self.best_network = None
         self._n_worse = 0
-
-    def score(self, network):
-        """Share of the held-out rows, by weight, that are right."""
-        best, _ = network.top_k(self.X, 1, network.n_threads)
-        right = np.asarray(self.Y[np.arange(len(best)), best[:, 0]]).ravel()
-        return float(np.average(right, weights=self.sample_weight))
 
     def note_epoch(self, network):
         """Score the network as it is; returns (score, whether to stop)."""
@@ -174,6 +166,7 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
     weight_sum = sample_weight.sum(dtype=np.float64)
     n_labels_sum = np.dot(np.diff(Y.indptr), sample_weight.astype(np.float64))
     generator = progress.random_generator
+    negatives.note_labels(np.bincount(Y.indices, minlength=Y.shape[1]))
     inputs, targets = Rows(X, network.n_threads), Rows(Y, network.n_threads)
     step = 0
     stop = False
@@ -193,6 +186,8 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
                 if step == switch_at:
                     network.output.switch_to_logistic(n_labels_sum / weight_sum)
                     negatives.refresh(network.output, np.arange(Y.shape[1]))  # all biases moved
+                if plan.has_end:
+                    negatives.advance(step / n_steps)
                 n_batch = rows.stop - rows.start
                 rate = plan.learning_rate * plan.schedule(step / n_steps, progress.n_steps + 1)
                 batch_loss, n_active = network.train_step(

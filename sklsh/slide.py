@@ -258,6 +258,8 @@ class SLIDEClassifier(NetworkClassifier):
     True
     """
 
+    OWN_SETS = 'active_set="sample"'
+
     _parameter_constraints = {
         "hidden_layer_sizes": [at_least(1), "array-like"],
         "loss": [StrOptions({"auto", "softmax", "logistic", "softmax_logistic"})],

@@ -58,7 +58,7 @@ def test_patience_without_end_runs_all_epochs():
 def test_weights_are_those_of_the_best_epoch(y, dtype, watched):
     """Labels are noise, so that scores go up and down."""
     model = stopping(validation_fraction=0.25, dtype=dtype, learning_rate_init=0.1).fit(X, y)
-    held_out = watched[0].X
+    held_out = watched[0].score.X
     rows = [np.flatnonzero((X == row).all(axis=1))[0] for row in held_out]
     assert len(set(rows)) == 50
     if y.ndim == 1:
@@ -197,7 +197,7 @@ def test_no_second_copy_of_the_best_weights_is_held(watched, monkeypatch):
 @pytest.mark.parametrize("class_weight", [{0: 9}, {0: 0}, "balanced"], ids=str)
 def test_score_of_one_label_a_row_is_the_accuracy_whatever_classes_weigh(class_weight, watched):
     model = stopping(class_weight=class_weight, validation_fraction=0.5).fit(X, CLUSTER)
-    held_out = watched[0].X
+    held_out = watched[0].score.X
     rows = [np.flatnonzero((X == row).all(axis=1))[0] for row in held_out]
     accuracy = np.mean(model.predict(held_out) == CLUSTER[rows])
     assert model.best_validation_score_ == pytest.approx(accuracy)

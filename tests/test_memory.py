@@ -8,7 +8,6 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sklsh import SLIDEClassifier, _memory
-from sklsh._auto import BYTES_A_CANDIDATE, step_bytes
 from sklsh._memory import (
     aligned_copy,
     aligned_zeros,
@@ -17,6 +16,7 @@ from sklsh._memory import (
     require_bytes,
 )
 from sklsh._network import Network, bytes_needed
+from sklsh._samplers import BYTES_A_CANDIDATE, step_bytes
 from sklsh.optimizers import OPTIMIZERS, make_optimizer
 
 X = np.random.RandomState(0).normal(size=(40, 6)).astype(np.float32)

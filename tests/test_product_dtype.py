@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from models import CLUSTER, CORNERS, X, assert_same_weights, make, wide_model, wide_problem
 
-from sklsh._auto import product_dtype_for
+from sklsh._samplers import product_dtype_for
 from sklsh.metrics import precision_at_k
 from sklsh.optimizers import Adam
 

@@ -1,6 +1,7 @@
-"""Between the products of the layers: dropout, the gradient through a ReLU, and biases'."""
+"""Between the products of the layers: dropout, the gradient through a ReLU, biases', lengths."""
 
 from cython.parallel import prange
+from libc.math cimport sqrtf
 from libc.string cimport memset
 
 from sklsh._kernels._random cimport mix
@@ -109,3 +110,24 @@ def column_sums(
         memset(&out[first], 0, n_columns * sizeof(float))
         for i in range(delta.shape[0]):
             ops.add(&out[first], &delta[i, first], n_columns)
+
+
+def scale_to_unit(
+    float[:, ::1] weights,       # IN/OUT (n_rows, width)
+    const int[::1] ids,          # IN (n,), distinct
+    int n_threads,
+):
+    """Scale the rows `ids` to unit length; those of zeros stay. O(n width)."""
+    cdef Py_ssize_t i
+    for i in prange(ids.shape[0], num_threads=n_threads, schedule="static", nogil=True):
+        scale_row(&weights[ids[i], 0], weights.shape[1])
+
+
+cdef inline void scale_row(float* row, Py_ssize_t n) noexcept nogil:
+    cdef:
+        float square = ops.dot(row, row, n), factor
+        Py_ssize_t k
+    if square > 0:
+        factor = 1 / sqrtf(square)
+        for k in range(n):
+            row[k] *= factor
