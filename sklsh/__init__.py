@@ -2,6 +2,7 @@
 
 from sklsh._show_versions import show_versions
 from sklsh._version import __version__
+from sklsh.lsh_softmax import LSHSoftmaxClassifier
 from sklsh.mission import (
     MISSIONClassifier,
     MISSIONHashSelector,
@@ -12,6 +13,7 @@ from sklsh.neighbors import NeighborBlendClassifier
 from sklsh.slide import SLIDEClassifier
 
 __all__ = [
+    "LSHSoftmaxClassifier",
     "MISSIONClassifier",
     "MISSIONHashSelector",
     "MISSIONRegressor",

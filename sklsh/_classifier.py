@@ -53,6 +53,7 @@ class NetworkClassifier(
 
     query = "embedding"
     frequency_power = 0.75
+    redraw_every = None
     temperature = 1.0
     normalize = False
     _least_layers = 1
@@ -180,6 +181,11 @@ class NetworkClassifier(
         if self.class_weight is not None:
             Y, weight = self._with_class_weight(Y, weight)
         Y = self._label_weights(Y)
+        if self.normalize and self.dtype == "bfloat16":
+            raise ValueError(
+                'normalize=True keeps rows at unit length, which dtype="bfloat16" is too coarse '
+                'for; choose "float32".'
+            )
         if not resume:
             self._create(X.shape[1], sizes, Y, weight, partial)
         self._network.make_trainable(self._n_threads)

@@ -40,6 +40,10 @@ class OutputTables:
     rehash_growth : float
         Factor by which that period grows each time; 1 keeps it.
 
+    redraw_every : int or None
+        Batches until hash functions are drawn anew, and all rows hashed by them; None keeps
+        them.
+
     seed : int
         Draws the hash functions.
 
@@ -51,15 +55,22 @@ class OutputTables:
 
     def __init__(
         self, n_classes, width, *, hash_family, n_bits, n_tables, bucket_size,
-        rehash_every, rehash_growth, seed,
+        rehash_every, rehash_growth, seed, redraw_every=None,
     ):  # fmt: skip
         n_bits = resolved_n_bits(n_bits, n_classes, bucket_size, hash_family)
         self.n_classes = n_classes
         self.bucket_cap = bucket_size * 4 // 3
         self.period = rehash_every
         self.rehash_growth = rehash_growth
-        self.hasher = make_hasher(hash_family, width, n_bits, n_tables, np.random.RandomState(seed))
+        self.redraw_every = redraw_every
+        self._family = hash_family, width, n_bits, n_tables
+        self._random_state = np.random.RandomState(seed)
+        self._draw_functions()
         self.forget()
+
+    def _draw_functions(self):
+        self.hasher = make_hasher(*self._family, self._random_state)
+        self._batches_drawn = 0
 
     def forget(self):
         """Drop the tables; the next batch hashes all rows."""
@@ -102,10 +113,15 @@ class OutputTables:
         """Take note that a step has changed the rows `ids`."""
         _candidates.mark_ids(np.asarray(ids, dtype=np.int32), self._changed.view(np.uint8))
         self._batches_left -= 1
+        self._batches_drawn += 1
 
     def rehash_when_due(self, output, n_threads):
-        """Hash the changed rows again if the period is over."""
-        if self._batches_left > 0:
+        """Hash the changed rows again if the period is over, all with new functions."""
+        redraw = self.redraw_every is not None and self._batches_drawn >= self.redraw_every
+        if redraw:
+            self._draw_functions()
+            self._changed[:] = True
+        if self._batches_left > 0 and not redraw:
             return
         self.rehash(output, n_threads)
         self._batches_left = round(self.period)

@@ -130,7 +130,8 @@ def _make_one(settings, shares, n_classes, width, seed):
         return InBatch(n_classes, correction)
     options = {"seed": seed}
     if "lsh" in shares:
-        options |= table_settings(settings, width) | {"query": settings.query}
+        options |= table_settings(settings, width)
+        options |= {"query": settings.query, "redraw_every": settings.redraw_every}
     if kind is RowImportance:
         return RowImportance(n_classes, **options)
     options["n_active"] = settings.n_active

@@ -4,6 +4,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklsh import (
+    LSHSoftmaxClassifier,
     MISSIONClassifier,
     MISSIONRegressor,
     MISSIONSelector,
@@ -14,6 +15,7 @@ from sklsh.lsh import DWTA, LSHIndex, SimHash
 
 STOCHASTIC = "sample_weight is not equivalent to removing/repeating samples."
 STOCHASTIC_ESTIMATORS = (
+    LSHSoftmaxClassifier,
     MISSIONClassifier,
     MISSIONRegressor,
     MISSIONSelector,
@@ -44,6 +46,12 @@ def expected_failed_checks(estimator):
         SLIDEClassifier(product_dtype="int8"),
         SLIDEClassifier(active_set="sample", n_active=1),
         SLIDEClassifier(n_active=1),
+        LSHSoftmaxClassifier(),
+        LSHSoftmaxClassifier(n_active=1),
+        LSHSoftmaxClassifier(
+            (), negatives={"lsh": 1, "frequency": 1}, n_active=1, learning_rate_init=0.1
+        ),
+        LSHSoftmaxClassifier(normalize=True, temperature=0.1, early_stopping=True),
         NeighborBlendClassifier(SLIDEClassifier(random_state=0)),
         NeighborBlendClassifier(SLIDEClassifier(random_state=0), weight=3, algorithm="lsh"),
         NeighborBlendClassifier(
@@ -67,5 +75,5 @@ def expected_failed_checks(estimator):
 )
 def test_scikit_learn_checks(estimator, check, monkeypatch):
     if getattr(estimator, "n_active", None) == 1:  # classes are sampled, however few there are
-        monkeypatch.setattr("sklsh._auto.EXACT_BELOW", 0)
+        monkeypatch.setattr("sklsh._samplers.EXACT_BELOW", 0)
     check(estimator)
