@@ -1,7 +1,8 @@
-"""Data at scale: extreme multi-label files and sets, sequences as k-mers, text as n-grams."""
+"""Data at scale: extreme multi-label files and sets, k-mers of genomes, n-grams of tokens."""
 
 from sklsh.datasets._fasta import iter_fasta, iter_fasta_kmers
 from sklsh.datasets._kmers import decode_kmers, kmer_counts, kmer_tokens
+from sklsh.datasets._ngram_pairs import make_ngram_pairs
 from sklsh.datasets._python_calls import load_python_calls
 from sklsh.datasets._svmlight import load_svmlight_multilabel
 from sklsh.datasets._synthetic import make_xmc_classification
@@ -19,6 +20,7 @@ __all__ = [
     "load_python_calls",
     "load_svmlight_multilabel",
     "load_xmc_file",
+    "make_ngram_pairs",
     "make_xmc_classification",
     "save_xmc_file",
 ]
