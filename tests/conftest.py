@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from sklsh._kernels import _simd
+from sklsh.datasets import _sources
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 OURS = {
@@ -54,3 +55,22 @@ def tiny(tmp_path):
         sp.save_npz(folder / f"X_{name}.npz", rows)
         sp.save_npz(folder / f"Y_{name}.npz", rows)
     return folder
+
+
+@pytest.fixture
+def source_tree(tmp_path, monkeypatch):
+    """Small source tree that stands in for the installed packages."""
+    root = tmp_path / "tree"
+    source = "def start(a):\n    common_call()\n"
+    for folder in ("", "package", "package/tests", "site-packages"):
+        (root / folder).mkdir()
+        (root / folder / "__init__.py").write_text(source)
+    for name in "abcdefghijklmnopqrst":
+        text = f'def run_{name}():\n    """Run {name}."""\n    common_call(); {name}_call()\n'
+        (root / f"mod_{name}.py").write_text(text)
+    for name in ("test_thing", "not-a-module", "package/tests/thing", "site-packages/thing"):
+        (root / f"{name}.py").write_text(source)
+    (root / "broken.py").write_text("def broken(:\n    common_call()\n")
+    (root / "latin.py").write_bytes("# coding: latin-1\ndef é():\n    é()\n".encode("latin-1"))
+    monkeypatch.setattr(_sources, "source_roots", lambda: {"root": root})
+    return root

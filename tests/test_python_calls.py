@@ -1,7 +1,6 @@
 """Tests of the loader of real data."""
 
 import re
-import warnings
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from scipy.sparse import vstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sklsh.datasets import _python_calls as datasets
-from sklsh.datasets import load_python_calls
+from sklsh.datasets import _sources, load_python_calls
 
 SHAPES = '''
 """A made-up module."""
@@ -47,28 +46,11 @@ def silent():
 
 
 @pytest.fixture
-def tree(tmp_path, monkeypatch):
-    """Make a small source tree that stands in for the installed packages."""
-    root = tmp_path / "tree"
-    for folder in ("", "package", "package/tests", "site-packages"):
-        (root / folder).mkdir()
-        (root / folder / "__init__.py").write_text("def start(a):\n    common_call()\n")
-        (root / folder / "shapes.py").write_text(SHAPES)
-    for name in "abcdefghijklmnopqrst":
-        source = f'def run_{name}():\n    """Run {name}."""\n    common_call(); {name}_call()\n'
-        (root / f"mod_{name}.py").write_text(source)
-    (root / "test_thing.py").write_text(SHAPES)
-    (root / "broken.py").write_text("def broken(:\n    common_call()\n")
-    (root / "not-a-module.py").write_text(SHAPES)
-    (root / "latin.py").write_bytes("# coding: latin-1\ndef é():\n    é()\n".encode("latin-1"))
-    monkeypatch.setattr(datasets, "_source_roots", lambda: {"root": root})
-    return root
-
-
-@pytest.fixture
-def functions(tree):
+def functions(tmp_path):
     """Read the functions of the made-up module, by name."""
-    rows = datasets._read_functions("pkg.shapes", tree / "shapes.py")
+    path = tmp_path / "shapes.py"
+    path.write_text(SHAPES)
+    rows = datasets._read_functions("pkg.shapes", path)
     assert len({row.name for row in rows}) == len(rows) - 1  # "guarded" is there twice
     return {row.name: row for row in rows}
 
@@ -86,7 +68,9 @@ def subsets(home):
 
 @pytest.fixture(scope="module")
 def halves(home, subsets):
-    return datasets._load_halves(home)
+    """Read what the subsets are made of, from the cache."""
+    (path,) = (home / "sklsh").iterdir()
+    return datasets._restored(_sources._read_cache(path))
 
 
 def test_labels_are_the_names_called_in_the_body(functions):
@@ -114,21 +98,10 @@ def test_nothing_of_a_body_is_in_a_document(functions):
     assert not re.search("body|inner|call|table|default|decorator|lambda", text)
 
 
-def test_sources_leave_out_tests_and_what_is_no_module(tree):
-    modules = [module for module, _ in datasets._find_sources({"root": tree})]
-    assert modules == sorted(modules)
-    assert {"root", "root.shapes", "root.package", "root.package.shapes"} <= set(modules)
-    assert not any(re.search("test|not-a|site", module) for module in modules)
-
-
-def test_root_can_be_one_file(tree):
-    path = tree / "shapes.py"
-    assert datasets._find_sources({"single": path}) == [("single", str(path))]
-
-
-def test_files_that_do_not_parse_are_skipped(tree):
-    assert datasets._read_functions("broken", tree / "broken.py") == []
-    assert [row.calls for row in datasets._read_functions("latin", tree / "latin.py")] == [["é"]]
+def test_files_that_do_not_parse_are_skipped(source_tree):
+    assert datasets._read_functions("broken", source_tree / "broken.py") == []
+    (row,) = datasets._read_functions("latin", source_tree / "latin.py")
+    assert row.calls == ["é"]
 
 
 def test_twins_are_dropped_from_the_test_half(monkeypatch):
@@ -154,89 +127,14 @@ def test_twins_are_dropped_from_the_test_half(monkeypatch):
     assert datasets._split(train + twins + new) == {"train": train, "test": new}
 
 
-def test_builds_are_identical(tree, tmp_path):
-    contents = []
-    for name in ("one", "two"):
-        load_python_calls(data_home=tmp_path / name, min_count=1)
-        (path,) = (tmp_path / name / "sklsh").iterdir()
-        contents.append((path.name, path.read_bytes()))
-    assert contents[0] == contents[1]
-
-
-def test_cache_key_follows_the_sources(tree, tmp_path):
-    load_python_calls(data_home=tmp_path, min_count=1)
-    (tree / "mod_b.py").write_text("def added(): common_call()")
-    dataset = load_python_calls(data_home=tmp_path, min_count=1)
-    assert "root.mod_b.added" in dataset.names
-    assert len(list((tmp_path / "sklsh").iterdir())) == 2
-
-
-def test_cache_is_reused(tree, tmp_path, monkeypatch):
-    first = load_python_calls(data_home=tmp_path, min_count=1)
-    monkeypatch.delattr(datasets, "_read_functions")
-    second = load_python_calls(data_home=tmp_path, min_count=1)
-    assert first.data == second.data
-    assert (first.target != second.target).nnz == 0
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: content[:-20],
-        lambda content: content[: len(content) // 2],
-        lambda content: content[:50] + bytes(10) + content[60:],
-        lambda content: b"",
-        lambda content: b"no gzip",
-        lambda content: datasets.gzip.compress(b"null"),
-        lambda content: datasets.gzip.compress(b'{"train": [[1]], "test": []}'),
-    ],
-    ids=["cut", "half", "overwritten", "empty", "foreign", "null", "fields"],
-)
-def test_damaged_cache_is_rebuilt(tree, tmp_path, damage):
-    first = load_python_calls(data_home=tmp_path, min_count=1)
-    (path,) = (tmp_path / "sklsh").iterdir()
-    content = path.read_bytes()
-    path.write_bytes(damage(content))
-    assert load_python_calls(data_home=tmp_path, min_count=1).data == first.data
-    assert path.read_bytes() == content
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_unwritable_data_home_warns(tree, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.warns(UserWarning, match="cannot be cached") as record:
-        dataset = load_python_calls(data_home=tmp_path / "file" / "home", min_count=1)
-    assert dataset.data
-    assert record[0].filename == __file__
-
-
-def test_failed_write_leaves_nothing_behind(tree, tmp_path, monkeypatch):
-    def fail(source, target):
-        raise PermissionError("in use")
-
-    monkeypatch.setattr(datasets.os, "replace", fail)
-    with pytest.warns(UserWarning, match="in use"):
-        load_python_calls(data_home=tmp_path, min_count=1)
-    assert not list((tmp_path / "sklsh").iterdir())
-
-
-@pytest.mark.parametrize(
-    "name, values",
-    [
-        ("subset", ["validation", None, ["train"]]),
-        ("data_home", [3, True]),
-        ("min_count", [0, -1, 2.0, "5", None, True]),
-        ("return_X_y", [1, None, "yes"]),
-    ],
-)
-def test_bad_parameters_are_named(name, values):
-    for value in values:
-        with pytest.raises(ValueError, match=f"{name} must be .* got {re.escape(repr(value))}"):
-            load_python_calls(**{name: value})
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_return_X_y_must_be_boolean(value):
+    with pytest.raises(ValueError, match=f"return_X_y must be .* got {value!r}"):
+        load_python_calls(return_X_y=value)
 
 
 @pytest.mark.parametrize("min_count", [25, 10**9])
-def test_min_count_without_labels(tree, tmp_path, min_count):
+def test_min_count_without_labels(source_tree, tmp_path, min_count):
     with pytest.raises(ValueError, match=f"min_count must leave some label, got {min_count}"):
         load_python_calls(data_home=tmp_path, min_count=min_count)
 
@@ -326,11 +224,3 @@ def test_few_near_duplicates_across_the_split(subsets):
     train = vectorizer.fit_transform(subsets["train"].data)
     test = vectorizer.transform(subsets["test"].data[::4])
     assert ((test @ train.T).max(axis=1).toarray() > 0.95).mean() < 0.02
-
-
-def test_build_is_silent(tree, tmp_path, capfd):
-    (tree / "escape.py").write_text(r"def f(): return g('\d')")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        load_python_calls(data_home=tmp_path, min_count=1)
-    assert capfd.readouterr() == ("", "")

@@ -1,45 +1,27 @@
 """Real extreme multi-label data made from the Python sources installed with the package."""
 
 import ast
-import contextlib
-import gzip
-import hashlib
-import importlib.util
-import json
-import os
 import re
-import sys
-import sysconfig
-import uuid
 import warnings
-import zlib
 from itertools import chain
-from numbers import Integral
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.datasets import get_data_home
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils import Bunch
 
-__all__ = ["load_python_calls"]
+from sklsh.datasets._sources import cached, check_parameters, split_percent
 
 _DESCR = """\
 Which functions does a Python function call? Each row is a function of an installed package, told
 by the words of its module, class, name, arguments and docstring; its labels are the names of the
 functions that its body calls. Training and test rows come from different modules.
 """
-_PACKAGES = ("numpy", "scipy", "sklearn", "joblib", "threadpoolctl", "narwhals")
-# Part of the cache key, to be raised whenever the same sources would give other rows.
-_FORMAT = 1
+_VERSION = 1  # of the rows that the same sources give
 # Of the modules; as only test rows are dropped as twins, fewer of the rows.
 _TEST_PERCENT = 20
-# Test code, and "externals", where packages keep copies of one another's code.
-_LEFT_OUT = re.compile(
-    r"_*(tests?|testing|test_\w+|\w*testutils|pytesttester|conftest|idle_test|externals)"
-)
 _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W_]+")
 
@@ -121,8 +103,10 @@ def load_python_calls(*, subset="train", data_home=None, min_count=2, return_X_y
     >>> n_rows > 10_000 and n_labels > 1_000 and "append" in dataset.target_names
     True
     """
-    _check_parameters(subset, data_home, min_count, return_X_y)
-    halves = _load_halves(data_home)
+    check_parameters(("train", "test", "all"), subset, data_home, min_count)
+    if not isinstance(return_X_y, (bool, np.bool_)):
+        raise ValueError(f"return_X_y must be True or False, got {return_X_y!r}.")
+    halves = cached("python_calls", _VERSION, data_home, make=_make_halves, restore=_restored)
     binarizer = CountVectorizer(analyzer=attrgetter("calls"), min_df=min_count, dtype=np.uint8)
     try:
         binarizer.fit(halves["train"])
@@ -143,55 +127,12 @@ def load_python_calls(*, subset="train", data_home=None, min_count=2, return_X_y
     return (bunch.data, bunch.target) if return_X_y else bunch
 
 
-def _check_parameters(subset, data_home, min_count, return_X_y):
-    if not isinstance(subset, str) or subset not in ("train", "test", "all"):
-        raise ValueError(f'subset must be "train", "test" or "all", got {subset!r}.')
-    if data_home is not None and not isinstance(data_home, (str, os.PathLike)):
-        raise ValueError(f"data_home must be None, a str or a path-like, got {data_home!r}.")
-    if not isinstance(min_count, Integral) or isinstance(min_count, bool) or min_count < 1:
-        raise ValueError(f"min_count must be an integer of at least 1, got {min_count!r}.")
-    if not isinstance(return_X_y, (bool, np.bool_)):
-        raise ValueError(f"return_X_y must be True or False, got {return_X_y!r}.")
+def _make_halves(sources):
+    return _split(chain.from_iterable(_read_functions(*source) for source in sources))
 
 
-def _load_halves(data_home):
-    """Return the functions as {"train": list, "test": list}, from the cache if possible."""
-    sources = _find_sources(_source_roots())
-    # All that a missing, damaged or foreign file can raise.
-    with contextlib.suppress(OSError, EOFError, zlib.error, ValueError, TypeError, LookupError):
-        return _read_cache(_cache_path(data_home, sources))
-    halves = _split(chain.from_iterable(_read_functions(*source) for source in sources))
-    try:
-        _write_cache(_cache_path(data_home, sources), halves)
-    except OSError as error:
-        warnings.warn(f"The data cannot be cached: {error}", stacklevel=3)
-    return halves
-
-
-def _cache_path(data_home, sources):
-    # The sizes tell apart installations of the same versions, such as a standard library of
-    # which some parts are packaged separately, or packages installed for development.
-    sizes = [(module, os.path.getsize(path)) for module, path in sources]
-    versions = [(package.__name__, package.__version__) for package in _import_packages()]
-    facts = json.dumps([_FORMAT, sys.version, sys.platform, versions, sizes])
-    key = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    return Path(get_data_home(data_home), "sklsh", f"python_calls_{key}.json.gz")
-
-
-def _read_cache(path):
-    halves = json.loads(gzip.decompress(path.read_bytes()))
+def _restored(halves):
     return {half: [_Function(*fields) for fields in halves[half]] for half in ("train", "test")}
-
-
-def _write_cache(path, halves):
-    path.parent.mkdir(exist_ok=True)
-    # Written aside and moved, so that no other process ever reads half a file.
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(gzip.compress(json.dumps(halves).encode(), 6, mtime=0))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _split(functions):
@@ -207,47 +148,13 @@ def _split(functions):
 
 
 def _is_held_out(module):
-    last_part = module.rpartition(".")[2].strip("_")
-    return int(hashlib.sha256(last_part.encode()).hexdigest(), 16) % 100 < _TEST_PERCENT
+    return split_percent(module) < _TEST_PERCENT
 
 
 def _marks(function):
     """Return what a function may share with a twin."""
     named = (_words(function.name.rpartition(".")[2]), function.summary)
     return named if function.summary else function.signature, function.document
-
-
-def _import_packages():
-    return [importlib.import_module(name) for name in _PACKAGES if importlib.util.find_spec(name)]
-
-
-def _source_roots():
-    """Map the name of each package to its folder or file; "" is the standard library."""
-    roots = {"": sysconfig.get_path("stdlib")}
-    for package in _import_packages():
-        path = Path(package.__file__)
-        roots[package.__name__] = path.parent if path.stem == "__init__" else path
-    return roots
-
-
-def _find_sources(roots):
-    """List the (module name, path) of all modules below `roots`, sorted."""
-    sources = [(package, str(root)) for package, root in roots.items() if os.path.isfile(root)]
-    for package, root in roots.items():
-        for folder, subfolders, files in os.walk(root):
-            subfolders[:] = filter(_is_wanted, subfolders)
-            parents = [package, *Path(folder).relative_to(root).parts]
-            for stem, suffix in map(os.path.splitext, files):
-                if suffix == ".py" and _is_wanted(stem):
-                    parts = parents if stem == "__init__" else [*parents, stem]
-                    module = ".".join(filter(None, parts))
-                    sources.append((module, os.path.join(folder, stem + suffix)))
-    return sorted(sources)
-
-
-def _is_wanted(name):
-    # No identifier, no import: this leaves out "site-packages" and files of one platform.
-    return name.isidentifier() and not _LEFT_OUT.fullmatch(name)
 
 
 def _read_functions(module, path):
