@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sklsh.datasets import _python_calls, _sources, load_python_calls
+from sklsh.datasets import (
+    _python_calls,
+    _python_tokens,
+    _sources,
+    load_python_calls,
+    load_python_tokens,
+)
 
 
 class Loader(NamedTuple):
@@ -20,10 +26,11 @@ class Loader(NamedTuple):
     reader: str
 
 
-@pytest.fixture(params=["python_calls"])
+@pytest.fixture(params=["python_calls", "python_tokens"])
 def loader(request):
     return {
         "python_calls": Loader(load_python_calls, _python_calls, "_read_functions"),
+        "python_tokens": Loader(load_python_tokens, _python_tokens, "_read_words"),
     }[request.param]
 
 
@@ -146,3 +153,15 @@ def test_bad_parameters_are_named(loader, name, values):
     for value in values:
         with pytest.raises(ValueError, match=f"{name} must be .* got {re.escape(repr(value))}"):
             loader.load(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "load, subset, choices",
+    [
+        (load_python_calls, "validation", '"train", "test" or "all"'),
+        (load_python_tokens, "all", '"train", "validation" or "test"'),
+    ],
+)
+def test_subset_of_another_loader(load, subset, choices):
+    with pytest.raises(ValueError, match=f"subset must be {choices}, got '{subset}'"):
+        load(subset=subset)

@@ -4,6 +4,7 @@ from sklsh.datasets._fasta import iter_fasta, iter_fasta_kmers
 from sklsh.datasets._kmers import decode_kmers, kmer_counts, kmer_tokens
 from sklsh.datasets._ngram_pairs import make_ngram_pairs
 from sklsh.datasets._python_calls import load_python_calls
+from sklsh.datasets._python_tokens import load_python_tokens
 from sklsh.datasets._svmlight import load_svmlight_multilabel
 from sklsh.datasets._synthetic import make_xmc_classification
 from sklsh.datasets._text import iter_word_ngrams
@@ -18,6 +19,7 @@ __all__ = [
     "kmer_counts",
     "kmer_tokens",
     "load_python_calls",
+    "load_python_tokens",
     "load_svmlight_multilabel",
     "load_xmc_file",
     "make_ngram_pairs",
