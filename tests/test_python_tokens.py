@@ -1,5 +1,6 @@
 """Tokens of installed sources for language models."""
 
+import tokenize
 from collections import Counter
 from pathlib import Path
 
@@ -96,6 +97,15 @@ def test_whole_numbers_of_two_digits_stay(read, number, word):
 )
 def test_a_string_is_one_word(read, string):
     assert read(f"s = [{string}, 0]") == "s = [ <string> , 0 ] <newline>".split()
+
+
+def test_a_string_of_many_tokens_is_one_word(monkeypatch):
+    start, end, middle = 1001, 1002, 1003  # as in Python 3.12
+    monkeypatch.setattr(_python_tokens, "_STRING_STARTS", {start})
+    monkeypatch.setattr(_python_tokens, "_STRING_ENDS", {end})
+    kinds = [tokenize.NAME, start, middle, tokenize.OP, start, end, tokenize.NUMBER, end]
+    tokens = [(kind, "x") for kind in [*kinds, tokenize.NAME]]
+    assert list(_python_tokens._words(tokens)) == ["x", "<string>", "x"]
 
 
 @pytest.mark.parametrize(
