@@ -6,6 +6,8 @@ from where, or lists such with the share of the fit at which each begins.
 
 from numbers import Real
 
+import numpy as np
+
 from sklsh._coded_rows import CodedRows
 from sklsh._hashing import check_n_bits, resolved_n_bits
 from sklsh._kernels import _int8, _simd
@@ -165,6 +167,12 @@ def kinds(settings, n_classes):
 
 def product_dtype_for(settings, n_classes, width):
     """What products are made in: for "auto" 8-bit where sampling steps gain from it."""
+    linear = np.size(settings.hidden_layer_sizes) == 0  # its rows may hold negative numbers
+    if linear and settings.product_dtype == "int8":
+        raise ValueError(
+            'product_dtype="int8" wants activations of a hidden layer, which are not negative; '
+            'with hidden_layer_sizes=() choose "float32".'
+        )
     if settings.product_dtype != "auto":
         return settings.product_dtype
     sampled = kinds(settings, n_classes) <= {LSH, Drawn, InBatch}
@@ -172,7 +180,7 @@ def product_dtype_for(settings, n_classes, width):
     if issubclass(optimizer, Optimizer) and optimizer.step is not Optimizer.step:
         return "float32"  # 8-bit steps update the rows themselves
     fast = _simd.level() == "avx512_vnni" and width <= _int8.MAX_WIDTH
-    return "int8" if sampled and fast else "float32"
+    return "int8" if sampled and fast and not linear else "float32"
 
 
 def table_settings(settings, width):

@@ -75,7 +75,7 @@ def test_rows_held_out_are_not_trained_on(fraction, watched):
     model = stopping(validation_fraction=fraction, max_iter=1, batch_size=1)
     model.fit(X, CLUSTER)
     n_held_out = math.ceil(fraction * 200)
-    assert watched[0].X.shape[0] == n_held_out
+    assert watched[0].score.X.shape[0] == n_held_out
     assert model.t_ == 200 - n_held_out
 
 
@@ -83,7 +83,7 @@ def test_held_out_rows_are_drawn_anew_by_random_state(watched):
     stopping(max_iter=1).fit(X, CLUSTER)
     stopping(max_iter=1).fit(X, CLUSTER)
     stopping(max_iter=1, random_state=1).fit(X, CLUSTER)
-    first, same, other = (w.X for w in watched)
+    first, same, other = (w.score.X for w in watched)
     assert_array_equal(first, same)
     assert not np.array_equal(first, other)
 
@@ -110,7 +110,7 @@ def test_dense_and_sparse_rows_give_the_same_model():
 def test_score_weighs_rows_and_leaves_out_rows_without_weight(watched):
     weight = np.where(np.arange(200) < 150, np.linspace(0.1, 5, 200), 0)
     model = stopping(validation_fraction=0.4, max_iter=1).fit(X, NOISY, sample_weight=weight)
-    held_out = watched[0]
+    held_out = watched[0].score
     rows = [np.flatnonzero((X == row).all(axis=1))[0] for row in held_out.X]
     assert len(rows) == 60 and max(rows) < 150
     assert_allclose(held_out.sample_weight, weight[rows], rtol=1e-6)
@@ -173,7 +173,7 @@ def test_score_counts_labels_whatever_they_weigh(class_weight, watched):
     settings = {"loss": "logistic", "validation_fraction": 0.5, "n_iter_no_change": 60}
     model = stopping(class_weight=class_weight, **settings)
     model.fit(X, CORNERS)
-    rows = [np.flatnonzero((X == row).all(axis=1))[0] for row in watched[0].X]
+    rows = [np.flatnonzero((X == row).all(axis=1))[0] for row in watched[0].score.X]
     score = precision_at_k(CORNERS[rows], model.predict_top_k(X[rows], 1)[0])
     assert model.best_validation_score_ == pytest.approx(score)
     assert np.isin(model.predict_top_k(X[rows], 1)[0], [0, 1, 2]).any()
