@@ -52,7 +52,7 @@ class FirstCome(LSH):
                 if n < limit and code >= 0 and bucket.size:
                     found = np.array([bucket.size], dtype=np.intp)
                     n = _candidates.take_ranked(bucket, found, self._position, self._ids, n, limit)
-        return self._with_tail(positions, n, n_labels + self.n_active)
+        return self._with_tail(positions, n, n_labels + self.n_active - n)
 
 
 class ExactHard(Drawn):
@@ -65,7 +65,7 @@ class ExactHard(Drawn):
         found = np.full(len(best), best.shape[1], dtype=np.intp)
         limit = n_labels + round(0.75 * self.n_active)
         n = _candidates.take_ranked(best, found, self._position, self._ids, n_labels, limit)
-        return self._with_tail(positions, n, n_labels + self.n_active)
+        return self._with_tail(positions, n, n_labels + self.n_active - n)
 
 
 def make_sampler(name, n_classes, args, seed):
