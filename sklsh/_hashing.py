@@ -107,6 +107,14 @@ class DenseSimHasher:
             codes |= negative[:, bit :: self.n_bits].astype(np.int32) << bit
         codes[~left.any(axis=1)] = -1
 
+    def meeting_probability(self, cosines):
+        """Probability over the functions that vectors at these cosines share a code anywhere."""
+        # float32 does not tell nearly opposite vectors from opposite ones, which never meet
+        cosines = np.clip(cosines.astype(np.float64), np.finfo(np.float32).eps - 1, 1)
+        in_one_table = (1 - np.arccos(cosines) / np.pi) ** self.n_bits
+        with np.errstate(divide="ignore"):  # certain to meet
+            return -np.expm1(self.n_tables * np.log1p(-in_one_table))
+
 
 class DWTAHasher:
     """Densified winner-take-all: the largest value in random bins of eight coordinates.

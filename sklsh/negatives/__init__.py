@@ -5,9 +5,13 @@ A sampler's `draw` returns the candidates of a batch: one set that its rows shar
 labels. In a shared set every row finds its own among them, and every other row's labels
 are negatives for it at no cost. After the step, `refresh` is told which rows of the
 output layer have changed.
+
+:class:`LSHSampler` stands alone: it samples items by hash tables with known probabilities,
+and estimates the sum over all of them, the softmax's partition function.
 """
 
 from sklsh.negatives._importance import RowImportance
+from sklsh.negatives._lsh_sampler import LSHSampler
 from sklsh.negatives._per_row import RowLSH, RowUniform
 from sklsh.negatives._proposals import Proposal, UniformProposal
 from sklsh.negatives._protocol import Candidates, Full, RowCandidates, Sampler
@@ -21,6 +25,7 @@ __all__ = [
     "InBatch",
     "LSH",
     "Proposal",
+    "LSHSampler",
     "RowCandidates",
     "RowImportance",
     "RowLSH",
