@@ -7,6 +7,7 @@ data of make_xmc_classification, for activations of test rows; and of random vec
 estimate it is drawn anew a number of times, hash functions included, for the same queries:
 
 importance      classes in the query's hash buckets, each weighted by one over its probability
+mixed           the same and uniform draws, each weighted by one over its probability to be either
 head and tail   the same classes as they are, and uniform draws from the others
 best and tail   the classes of largest logit, found exactly, and uniform draws from the others
 uniform         uniform draws, without replacement
@@ -40,7 +41,7 @@ from sklsh._memory import padded
 from sklsh._top_k import top_k
 from sklsh.datasets import make_xmc_classification
 from sklsh.negatives import LSHSampler
-from sklsh.negatives._partition import UnitRows, log_sum_exp, with_uniform_tail
+from sklsh.negatives._partition import Sums, UnitRows, log_sum_exp
 
 TABLES = ((14, 64), (11, 16), (11, 64), (8, 16))  # bits and tables
 N_TAIL = 256
@@ -78,7 +79,7 @@ def by_tables(vectors, offset, queries, estimator, n_bits, n_tables, seed):
     sampler.fit(vectors, offset)
     making = time.process_time() - begin
     n_found = len(sampler.candidates(queries).indices) / len(queries)
-    cost = n_found + n_bits * n_tables + N_TAIL * (estimator == "head_tail")
+    cost = n_found + n_bits * n_tables + N_TAIL * (estimator != "importance")
     return lambda: sampler.estimate_partition(queries, estimator), cost, making
 
 
@@ -95,19 +96,17 @@ def by_all(sampler, queries, seed):
 
 def by_best(sampler, vectors, offset, queries, k, seed):
     """The best classes of all and a uniform tail."""
-    items, n = sampler._items, sampler.n_items_
     weights = aligned(vectors)
 
     def estimate():
         best, _ = top_k(aligned(queries), weights, np.float32(offset), k, 1)
-        rows, indptr = UnitRows.of(queries), k * np.arange(len(best) + 1)
-        indptr, ids, log_weight = with_uniform_tail(indptr, best.ravel(), n, N_TAIL, seed, 1)
-        return log_sum(items, rows, indptr, ids, log_weight)
+        found = k * np.arange(len(best) + 1), best.ravel()
+        return Sums(sampler._items, UnitRows.of(queries), found, 1).head_tail(N_TAIL, seed)
 
     return estimate, k + N_TAIL, None
 
 
-def by_frequency(sampler, frequency, queries, n, seed):
+def by_frequency(items, frequency, queries, n, seed):
     """Draws with replacement by frequency^0.75, of which no class has none."""
     share = (frequency + 0.5) ** 0.75
     share /= share.sum()
@@ -116,15 +115,10 @@ def by_frequency(sampler, frequency, queries, n, seed):
     def estimate():
         ids = np.searchsorted(edges, rng.random(len(queries) * n)).astype(np.int32)
         rows, indptr = UnitRows.of(queries), n * np.arange(len(queries) + 1)
-        return log_sum(sampler._items, rows, indptr, ids, -np.log(n * share)[ids])
+        logits = items.logits(items.cosines(rows, indptr, ids, 1), rows, indptr, ids)
+        return log_sum_exp(logits - np.log(n * share)[ids], indptr)
 
     return estimate, n, None
-
-
-def log_sum(items, rows, indptr, ids, log_weight):
-    """Log of the weighted sum over the ids of each row."""
-    logits = items.logits(items.cosines(rows, indptr, ids, 1), rows, indptr, ids)
-    return log_sum_exp(logits + log_weight, indptr)
 
 
 def aligned(rows):
@@ -138,18 +132,18 @@ def ways(vectors, offset, frequency, queries):
     """Each way by its name and size: called with a seed it is ready to estimate."""
     sampler = LSHSampler(random_state=0).fit(vectors, offset)
     data, found = (vectors, offset, queries), {}
-    for name, estimator in (("importance", "importance"), ("head and tail", "head_tail")):
+    for estimator in ("importance", "mixed", "head_tail"):
         for n_bits, n_tables in TABLES:
             size = f"{n_bits} bits, {n_tables} tables"
             way = functools.partial(by_tables, *data, estimator, n_bits, n_tables)
-            found[name, size] = way
+            found[estimator.replace("_", " and "), size] = way
     for k in N_BEST:
         found["best and tail", f"best {k}"] = functools.partial(by_best, sampler, *data, k)
     for n in N_DRAWN:
         found["uniform", f"{n:,} draws"] = functools.partial(by_uniform, *data, n)
     if frequency is not None:
         for n in N_DRAWN:
-            way = functools.partial(by_frequency, sampler, frequency, queries, n)
+            way = functools.partial(by_frequency, sampler._items, frequency, queries, n)
             found["by frequency", f"{n:,} draws"] = way
     return found | {("all", ""): functools.partial(by_all, sampler, queries)}
 

@@ -21,10 +21,10 @@ from sklsh._sklearn import (
     unchanged_on_error,
 )
 from sklsh._tables import HashTables
-from sklsh.negatives._partition import Items, UnitRows, log_sum_exp, with_uniform_tail
+from sklsh.negatives._partition import Items, Sums, UnitRows, nothing_found
 
 FAMILY = "dense_simhash"  # the one whose collision probability is known exactly
-ESTIMATORS = "head_tail", "importance", "uniform"
+ESTIMATORS = "mixed", "importance", "head_tail", "uniform"
 
 
 class LSHSampler(VersionStamp, BaseEstimator):
@@ -48,9 +48,8 @@ class LSHSampler(VersionStamp, BaseEstimator):
         Wanted items in a bucket, when `n_bits` is "auto".
 
     n_uniform : int, default=256
-        Items drawn uniformly, without replacement, for each query that is estimated by
-        "head_tail" or "uniform". If that is half of the items or more, all are looked at
-        and these sums are exact.
+        Items drawn uniformly for each query, in all estimates but "importance". If that is
+        half of the items or more, all are looked at and these estimates are exact.
 
     random_state : int, RandomState instance or None, default=None
         Draws the hash functions, and seeds the uniform draws.
@@ -249,7 +248,7 @@ class LSHSampler(VersionStamp, BaseEstimator):
         candidates.sort_indices()
         return candidates
 
-    def estimate_partition(self, Q, estimator="head_tail"):
+    def estimate_partition(self, Q, estimator="mixed"):
         """Estimate log Z, Z being the sum of exp(q . v + offset) over all items v.
 
         Parameters
@@ -257,24 +256,22 @@ class LSHSampler(VersionStamp, BaseEstimator):
         Q : {array-like, sparse matrix} of shape (n_queries, n_features)
             Queries, such as activations of the last hidden layer.
 
-        estimator : {"head_tail", "importance", "uniform"}, default="head_tail"
-            With f the terms of Z, n items, S those retrieved, m = `n_uniform` and R the
-            variance of f over the n' items that are not retrieved (of divisor n' - 1):
+        estimator : {"mixed", "importance", "head_tail", "uniform"}, default="mixed"
+            With f the terms of Z, n items, S those retrieved, p the probability of each to be
+            retrieved, and m = `n_uniform`:
+
+            "mixed": sum of f / r over S and m items drawn uniformly from all, each counted
+            once, where r = 1 - (1 - p) (1 - m / n) is the probability to be in either.
+
+            "importance": sum of f / p over S. Zero vectors are added exactly.
 
             "head_tail": sum of f over S, plus n' / m times the sum of f over m items drawn
-            uniformly from the others, without replacement. Unbiased for whatever S there
-            is, and so for tables that are out of date too. Its variance, given S, is
-            n' (n' - m) R / m.
+            uniformly from the n' others.
 
-            "importance": sum of f / p over S, p being the probability to be found.
-            Unbiased over the draw of the hash functions. Its variance is the sum over pairs
-            i, j of f_i f_j (p_ij / (p_i p_j) - 1), p_ij being the probability to find both
-            and p_ii = p_i: large where a large term is rarely found, and raised by items
-            close to each other, which are found together. Zero vectors, which are never
-            found, are added exactly.
+            "uniform": n / m times the sum of f over m items drawn uniformly; the
+            "head_tail" of an empty S.
 
-            "uniform": n / m times the sum of f over m items drawn uniformly, without
-            replacement; the "head_tail" of an empty S. Unbiased.
+            Uniform draws are without replacement. The notes tell them apart.
 
         Returns
         -------
@@ -290,6 +287,17 @@ class LSHSampler(VersionStamp, BaseEstimator):
 
         Notes
         -----
+        "mixed" and "importance" are unbiased over the draw of the hash functions, if the
+        query is not zero; "mixed" is so even then. Their variance is the sum over pairs i, j
+        of f_i f_j (p_ij / (p_i p_j) - 1), p_ij being the probability to have both, p_ii = p_i,
+        and r in place of p for "mixed". It is large where a large term is rarely found: by
+        "importance" with no limit, while "mixed" gives no term a weight above n / m.
+
+        "head_tail" and "uniform" are unbiased whatever the tables hold, be they out of date.
+        Their variance, given S, is n' (n' - m) R / m, where R is the variance of f over the
+        n' items, of divisor n' - 1. That is large where S has missed a large term, which
+        then counts n' / m times if it is drawn.
+
         Hashing a query takes O(K L n_features), and each item looked at O(n_features), at
         an address of its own. `log_partition` reads all items in order, for many queries
         at once: per item it is many times cheaper.
@@ -303,11 +311,15 @@ class LSHSampler(VersionStamp, BaseEstimator):
         result = np.empty(len(queries.lengths))
         for rows in self._items.blocks(len(result)):
             block = queries.part(rows)
+            found = nothing_found(block) if estimator == "uniform" else self._retrieved(block)
+            sums = Sums(self._items, block, found, self._n_threads)
+            draws = self.n_uniform, (self._seed << 32) + rows.start
             if estimator == "importance":
-                result[rows] = self._by_importance(block)
+                result[rows] = sums.importance(self._hasher.meeting_probability)
+            elif estimator == "mixed":
+                result[rows] = sums.mixed(self._hasher.meeting_probability, *draws)
             else:
-                seed = (self._seed << 32) + rows.start
-                result[rows] = self._by_head_and_tail(block, seed, estimator == "head_tail")
+                result[rows] = sums.head_tail(*draws)
         return result
 
     def log_partition(self, Q):
@@ -330,26 +342,6 @@ class LSHSampler(VersionStamp, BaseEstimator):
         """
         queries = self._queries(Q)
         return self._items.log_partition(queries, self._n_threads)
-
-    def _by_importance(self, queries):
-        """Retrieved items, each weighted by one over its probability."""
-        indptr, ids = self._retrieved(queries)
-        cosines = self._items.cosines(queries, indptr, ids, self._n_threads)
-        logits = self._items.logits(cosines, queries, indptr, ids)
-        logits -= np.log(self._hasher.meeting_probability(cosines))
-        # zero vectors are in no bucket
-        return np.logaddexp(log_sum_exp(logits, indptr), self._items.log_sum_of_zeros())
-
-    def _by_head_and_tail(self, queries, seed, with_head):
-        """Retrieved items as they are, uniform draws weighted by how many each stands for."""
-        nothing = np.zeros(len(queries.lengths) + 1, dtype=np.intp), np.zeros(0, dtype=np.int32)
-        indptr, head = self._retrieved(queries) if with_head else nothing
-        indptr, ids, log_weight = with_uniform_tail(
-            indptr, head, self.n_items_, self.n_uniform, seed, self._n_threads
-        )
-        cosines = self._items.cosines(queries, indptr, ids, self._n_threads)
-        logits = self._items.logits(cosines, queries, indptr, ids)
-        return log_sum_exp(logits + log_weight, indptr)
 
     def _queries(self, Q):
         check_is_fitted(self)

@@ -106,25 +106,81 @@ class Items:
         return result
 
 
-def with_uniform_tail(indptr, head, n_items, n_uniform, seed, n_threads):
-    """Each query's items and after them uniform draws from all others, without replacement.
+class Sums:
+    """Estimates of the sum over all items from a few of each query's own, as logarithms.
 
-    Returns (indptr, ids, log_weight): of each id the log of how many items it stands for.
+    Parameters
+    ----------
+    items : Items
+        All items.
+
+    queries : UnitRows
+        The queries.
+
+    found : tuple of ndarray
+        (indptr, ids): the distinct items that each query has retrieved.
+
+    n_threads : int
+        OpenMP threads.
     """
-    n_head = np.diff(indptr)
-    n_rest = n_items - n_head
-    n_tail = np.minimum(n_rest, n_uniform)
-    starts = np.concatenate([[0], np.cumsum(n_head + n_tail)]).astype(np.int32)
-    ids = np.empty(starts[-1], dtype=np.int32)
-    n_exact, no_codes = np.empty(len(n_head), dtype=np.int32), np.zeros((len(n_head), 0), np.int32)
-    _active_sets.draw_sets(
-        indptr.astype(np.int32), head, no_codes, NO_TABLES, NO_TABLES, n_items, 0, 0, seed,
-        starts, ids, n_exact, n_threads,
-    )  # fmt: skip
-    log_weights = np.zeros((len(n_head), 2))  # of the head, of the tail
-    log_weights[:, 1] = np.log(np.maximum(n_rest, 1) / np.maximum(n_tail, 1))
-    sizes = np.column_stack([n_head, n_tail])
-    return starts, ids, np.repeat(log_weights, sizes.ravel())
+
+    def __init__(self, items, queries, found, n_threads):
+        self.items = items
+        self.queries = queries
+        self.indptr, self.ids = found
+        self.n_threads = n_threads
+
+    def importance(self, probability):
+        """Retrieved items, each over its probability to be, a function of cosines."""
+        cosines, logits = self._scored(self.indptr, self.ids)
+        logits -= np.log(probability(cosines))
+        # zero vectors are never retrieved
+        return np.logaddexp(log_sum_exp(logits, self.indptr), self.items.log_sum_of_zeros())
+
+    def mixed(self, probability, n_uniform, seed):
+        """Retrieved items and draws from all, each over its probability to be either."""
+        n, n_head = len(self.items), np.diff(self.indptr)
+        # how many of n_uniform draws from all are not retrieved: where those fall is uniform
+        n_tail = np.random.default_rng(seed).hypergeometric(n - n_head, n_head, n_uniform)
+        indptr, ids = self._with_tail(n_tail, seed)
+        cosines, logits = self._scored(indptr, ids)
+        has_angle = np.repeat(self.queries.lengths > 0, np.diff(indptr))
+        has_angle &= self.items.lengths[ids] > 0
+        missed = (1 - probability(cosines) * has_angle) * (1 - n_uniform / n)
+        return log_sum_exp(logits - np.log1p(-missed), indptr)
+
+    def head_tail(self, n_uniform, seed):
+        """Retrieved items as they are, draws from the others by how many each stands for."""
+        n_head = np.diff(self.indptr)
+        n_rest = len(self.items) - n_head
+        n_tail = np.minimum(n_rest, n_uniform)
+        indptr, ids = self._with_tail(n_tail, seed)
+        log_weights = np.zeros((len(n_head), 2))  # of head and tail
+        log_weights[:, 1] = np.log(np.maximum(n_rest, 1) / np.maximum(n_tail, 1))
+        sizes = np.column_stack([n_head, n_tail])
+        _, logits = self._scored(indptr, ids)
+        return log_sum_exp(logits + np.repeat(log_weights, sizes.ravel()), indptr)
+
+    def _with_tail(self, n_tail, seed):
+        """Retrieved items and after them uniform draws from the others, as (indptr, ids)."""
+        n = len(n_tail)
+        starts = np.concatenate([[0], np.cumsum(np.diff(self.indptr) + n_tail)]).astype(np.int32)
+        ids = np.empty(starts[-1], dtype=np.int32)
+        n_head, no_codes = np.empty(n, dtype=np.int32), np.empty((n, 0), dtype=np.int32)
+        _active_sets.draw_sets(
+            self.indptr.astype(np.int32), self.ids, no_codes, NO_TABLES, NO_TABLES,
+            len(self.items), 0, 0, seed, starts, ids, n_head, self.n_threads,
+        )  # fmt: skip
+        return starts, ids
+
+    def _scored(self, indptr, ids):
+        cosines = self.items.cosines(self.queries, indptr, ids, self.n_threads)
+        return cosines, self.items.logits(cosines, self.queries, indptr, ids)
+
+
+def nothing_found(queries):
+    """(indptr, ids) of queries that have retrieved nothing."""
+    return np.zeros(len(queries.lengths) + 1, dtype=np.intp), np.zeros(0, dtype=np.int32)
 
 
 def log_sum_exp(values, indptr):
