@@ -43,7 +43,7 @@ from sklsh.datasets import make_xmc_classification
 from sklsh.negatives import LSHSampler
 from sklsh.negatives._partition import Sums, UnitRows, log_sum_exp
 
-TABLES = ((14, 64), (11, 16), (11, 64), (8, 16))  # bits and tables
+TABLES = ((11, 16), (8, 16), (14, 64), (11, 64))  # bits and tables
 N_TAIL = 256
 N_BEST = (10, 100)
 N_DRAWN = (250, 1000, 4000)

@@ -97,6 +97,27 @@ def negatives_table(run):
     return [*lines, "", source(run)]
 
 
+def partition_tables(run):
+    """What each estimate of the partition function costs, and how far it is off."""
+    lines = [f"{run['setting']}.", ""]
+    for data in dict.fromkeys(r["data"] for r in run["results"]):
+        lines += [
+            f"**{data}**",
+            "",
+            "| | | products | CPU µs per query | bias (standard error) | variance "
+            "| median error of log Z |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for r in run["results"]:
+            if r["data"] == data:
+                off = f"{r['bias']:.3f} ({r['bias_error']:.3f})"
+                cells = [r["way"], r["size"], f"{r['products']:,.0f}", short(r["cpu_us"])]
+                cells += [off, short(r["variance"]), short(r["log_error"])]
+                lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return [*lines, source(run)]
+
+
 def predict_table(run):
     """What the best labels of a row cost, way by way, and how many of them are found."""
     lines = [
@@ -333,7 +354,8 @@ def out_of_core_table(run):
 
 TABLES = {
     "width": width_table, "kernels": kernels_table, "xmc": xmc_block,
-    "out_of_core": out_of_core_table, "negatives": negatives_table, "predict": predict_table,
+    "out_of_core": out_of_core_table, "negatives": negatives_table,
+    "partition": partition_tables, "predict": predict_table,
     "tail": tail_tables, "recipe": recipe_tables, "mission": mission_tables,
     "phase_transition": phase_transition_tables, "selection_curves": selection_curve_tables,
     "token_hashing": token_hashing_table,

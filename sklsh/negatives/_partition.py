@@ -164,7 +164,9 @@ class Sums:
     def _with_tail(self, n_tail, seed):
         """Retrieved items and after them uniform draws from the others, as (indptr, ids)."""
         n = len(n_tail)
-        starts = np.concatenate([[0], np.cumsum(np.diff(self.indptr) + n_tail)]).astype(np.int32)
+        starts = np.concatenate([[0], np.cumsum(np.diff(self.indptr) + n_tail)])
+        require_bytes(48 * int(starts[-1]), f"The {starts[-1]:,} items looked at by {n:,} queries")
+        starts = starts.astype(np.int32)
         ids = np.empty(starts[-1], dtype=np.int32)
         n_head, no_codes = np.empty(n, dtype=np.int32), np.empty((n, 0), dtype=np.int32)
         _active_sets.draw_sets(
