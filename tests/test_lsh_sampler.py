@@ -352,7 +352,7 @@ def test_memory_is_refused_with_its_bytes(call, message, monkeypatch):
     sampler = make().fit(V, OFFSET)
     before = sampler.estimate_partition(Q)
     with monkeypatch.context() as context:
-        context.setattr(_memory, "available_bytes", lambda: 100)
-        with pytest.raises(MemoryError, match=message + r".* [\d,]+ bytes, but 100 bytes"):
+        context.setattr(_memory, "available_bytes", lambda: 300)
+        with pytest.raises(MemoryError, match=message + r".* [\d,]+ bytes, but 300 bytes"):
             call(sampler)
     assert_array_equal(sampler.estimate_partition(Q), before)
