@@ -1,9 +1,10 @@
 """What estimates of a softmax's partition function are worth, and what they cost.
 
-    python benchmarks/partition.py [--classes N] [--draws N] [--queries N] [--json FILE]
+    python benchmarks/partition.py [--classes N ...] [--draws N] [--queries N] [--json FILE]
 
 Z is the sum of exp(q . v + b) over all classes: of a model that SLIDEClassifier has trained on
-data of make_xmc_classification, for activations of test rows; and of random vectors. Each way to
+data of make_xmc_classification, for activations of test rows, for each number of classes; and of
+as many random vectors as the first number says. Each way to
 estimate it is drawn anew a number of times, hash functions included, for the same queries:
 
 importance      classes in the query's hash buckets, each weighted by one over its probability
@@ -34,6 +35,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from results import facts
+from scipy.special import logsumexp
 
 from sklsh import SLIDEClassifier
 from sklsh._batches import as_batch
@@ -43,16 +45,17 @@ from sklsh.datasets import make_xmc_classification
 from sklsh.negatives import LSHSampler
 from sklsh.negatives._partition import Sums, UnitRows, log_sum_exp
 
-TABLES = ((11, 16), (8, 16), (14, 64), (11, 64))  # bits and tables
+ESTIMATORS = "importance", "mixed", "head_tail"
+TABLES = ((0, 16), (-3, 16), (3, 64), (0, 64))  # bits, above those of "auto", and tables
 N_TAIL = 256
 N_BEST = (10, 100)
 N_DRAWN = (250, 1000, 4000)
 
 
-def trained(args):
+def trained(n_classes, args):
     """Vectors, offsets, frequencies and queries of a trained model."""
     X, Y = make_xmc_classification(
-        args.rows + args.queries, args.features, args.classes, noise=0.65, random_state=0
+        args.rows + args.queries, args.features, n_classes, noise=0.65, random_state=0
     )
     model = SLIDEClassifier(
         (args.width,), loss="softmax", correction="head_tail", n_active=2000, batch_size=256,
@@ -60,38 +63,50 @@ def trained(args):
     ).fit(X[: args.rows], Y[: args.rows])  # fmt: skip
     network = model._network
     hidden = network.hidden(as_batch(X[args.rows :]))[:, : args.width]
-    frequency = np.bincount(Y[: args.rows].indices, minlength=args.classes)
+    frequency = np.bincount(Y[: args.rows].indices, minlength=n_classes)
     return network.output.weights[:, : args.width], network.output.bias, frequency, hidden
 
 
-def random_vectors(args):
+def random_vectors(n_classes, args):
     """Gaussian vectors and queries, whose logits have a standard deviation of 2."""
     rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(args.classes, args.width))
+    vectors = rng.normal(size=(n_classes, args.width))
     queries = 2 / np.sqrt(args.width) * rng.normal(size=(args.queries, args.width))
-    return vectors, np.zeros(args.classes), None, queries
+    return vectors, np.zeros(n_classes), None, queries
 
 
-def by_tables(vectors, offset, queries, estimator, n_bits, n_tables, seed):
-    """A draw of hash functions: how to estimate, and the products it takes."""
+# Each way is made ready by a seed: it returns how to estimate, the products that takes, and the
+# CPU seconds of what was made before; or that for several estimates of one draw.
+
+
+def by_tables(vectors, offset, queries, n_bits, n_tables, seed):
+    """A draw of hash functions."""
     sampler = LSHSampler(n_bits, n_tables=n_tables, n_uniform=N_TAIL, random_state=seed)
     begin = time.process_time()
     sampler.fit(vectors, offset)
     making = time.process_time() - begin
-    n_found = len(sampler.candidates(queries).indices) / len(queries)
-    cost = n_found + n_bits * n_tables + N_TAIL * (estimator != "importance")
-    return lambda: sampler.estimate_partition(queries, estimator), cost, making
+    found = len(sampler.candidates(queries).indices) / len(queries) + n_bits * n_tables
+    return {
+        estimator.replace("_", " and "): (
+            functools.partial(sampler.estimate_partition, queries, estimator),
+            found + N_TAIL * (estimator != "importance"),
+            making,
+        )
+        for estimator in ESTIMATORS
+    }
 
 
 def by_uniform(vectors, offset, queries, n, seed):
     """A draw of classes."""
     sampler = LSHSampler(1, n_tables=1, n_uniform=n, random_state=seed).fit(vectors, offset)
-    return lambda: sampler.estimate_partition(queries, "uniform"), n, None
+    estimate = functools.partial(sampler.estimate_partition, queries, "uniform")
+    return {"uniform": (estimate, n, None)}
 
 
 def by_all(sampler, queries, seed):
     """Nothing is drawn."""
-    return lambda: sampler.log_partition(queries), sampler.n_items_, None
+    estimate = functools.partial(sampler.log_partition, queries)
+    return {"all": (estimate, sampler.n_items_, None)}
 
 
 def by_best(sampler, vectors, offset, queries, k, seed):
@@ -103,7 +118,7 @@ def by_best(sampler, vectors, offset, queries, k, seed):
         found = k * np.arange(len(best) + 1), best.ravel()
         return Sums(sampler._items, UnitRows.of(queries), found, 1).head_tail(N_TAIL, seed)
 
-    return estimate, k + N_TAIL, None
+    return {"best and tail": (estimate, k + N_TAIL, None)}
 
 
 def by_frequency(items, frequency, queries, n, seed):
@@ -118,7 +133,7 @@ def by_frequency(items, frequency, queries, n, seed):
         logits = items.logits(items.cosines(rows, indptr, ids, 1), rows, indptr, ids)
         return log_sum_exp(logits - np.log(n * share)[ids], indptr)
 
-    return estimate, n, None
+    return {"by frequency": (estimate, n, None)}
 
 
 def aligned(rows):
@@ -129,55 +144,57 @@ def aligned(rows):
 
 
 def ways(vectors, offset, frequency, queries):
-    """Each way by its name and size: called with a seed it is ready to estimate."""
+    """(size, way) of all."""
     sampler = LSHSampler(random_state=0).fit(vectors, offset)
-    data, found = (vectors, offset, queries), {}
-    for estimator in ("importance", "mixed", "head_tail"):
-        for n_bits, n_tables in TABLES:
-            size = f"{n_bits} bits, {n_tables} tables"
-            way = functools.partial(by_tables, *data, estimator, n_bits, n_tables)
-            found[estimator.replace("_", " and "), size] = way
+    data = vectors, offset, queries
+    for more_bits, n_tables in TABLES:
+        n_bits = sampler.n_bits_ + more_bits
+        way = functools.partial(by_tables, *data, n_bits, n_tables)
+        yield f"{n_bits} bits, {n_tables} tables", way
     for k in N_BEST:
-        found["best and tail", f"best {k}"] = functools.partial(by_best, sampler, *data, k)
+        yield f"best {k}", functools.partial(by_best, sampler, *data, k)
     for n in N_DRAWN:
-        found["uniform", f"{n:,} draws"] = functools.partial(by_uniform, *data, n)
+        yield f"{n:,} draws", functools.partial(by_uniform, *data, n)
     if frequency is not None:
         for n in N_DRAWN:
             way = functools.partial(by_frequency, sampler._items, frequency, queries, n)
-            found["by frequency", f"{n:,} draws"] = way
-    return found | {("all", ""): functools.partial(by_all, sampler, queries)}
+            yield f"{n:,} draws", way
+    yield "", functools.partial(by_all, sampler, queries)
 
 
 def measure(way, log_z, n_draws):
-    """Figures of one way, over independent draws."""
-    errors, seconds, costs, makings = [], [], [], []
+    """Figures of a way, over independent draws, for each of its estimates by name."""
+    runs = {}
     for seed in range(n_draws):
-        estimate, cost, making = way(seed)
-        begin = time.process_time()
-        errors.append(estimate() - log_z)
-        seconds.append(time.process_time() - begin)
-        costs.append(cost)
-        makings.append(making)
+        for name, (estimate, cost, making) in way(seed).items():
+            begin = time.process_time()
+            error = estimate() - log_z
+            runs.setdefault(name, []).append((error, time.process_time() - begin, cost, making))
+    return {name: figures(*zip(*of_one, strict=True)) for name, of_one in runs.items()}
+
+
+def figures(errors, seconds, costs, makings):
+    """What is told of errors of log Z, (n_draws, n_queries), and of their costs."""
     ratios = np.expm1(errors)
     by_draw = ratios.mean(axis=1)
-    figures = {
+    found = {
         "products": float(np.mean(costs)),
-        "cpu_us": float(np.median(seconds) / len(log_z) * 1e6),
+        "cpu_us": float(np.median(seconds) / ratios.shape[1] * 1e6),
         "bias": float(by_draw.mean()),
-        "bias_error": float(by_draw.std(ddof=1) / np.sqrt(n_draws)),
+        "bias_error": float(by_draw.std(ddof=1) / np.sqrt(len(by_draw))),
         "variance": float(np.mean(ratios**2)),
         "log_error": float(np.median(np.abs(errors))),
     }
     if makings[0] is not None:
-        figures["tables_ms"] = float(1e3 * np.median(makings))
-    return figures
+        found["tables_ms"] = float(1e3 * np.median(makings))
+    return found
 
 
 def line(r):
     """A way's figures, to be printed."""
     bias = f"{r['bias']:8.4f} ({r['bias_error']:.4f})"
     return (
-        f"{r['data']:8s} {r['way']:14s} {r['size']:20s} {r['products']:8,.0f} products "
+        f"{r['data']:24s} {r['way']:14s} {r['size']:20s} {r['products']:8,.0f} products "
         f"{r['cpu_us']:7.1f} us  bias {bias}  variance {r['variance']:.3g}  "
         f"log Z off by {r['log_error']:.3g}"
     )
@@ -188,29 +205,31 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=50_000, help="training rows")
     parser.add_argument("--features", type=int, default=50_000)
-    parser.add_argument("--classes", type=int, default=20_000)
+    parser.add_argument("--classes", type=int, nargs="+", default=[20_000, 131_072])
     parser.add_argument("--width", type=int, default=128, help="of the hidden layer")
     parser.add_argument("--queries", type=int, default=256)
-    parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--draws", type=int, default=50)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
     results = []
-    for data, make in (("trained", trained), ("random", random_vectors)):
-        vectors, offset, frequency, queries = make(args)
+    first = args.classes[0]
+    cases = [(f"trained, {n:,} classes", trained, n) for n in args.classes]
+    for data, make, n_classes in [*cases, (f"random, {first:,} vectors", random_vectors, first)]:
+        vectors, offset, frequency, queries = make(n_classes, args)
         logits = queries.astype(float) @ vectors.T.astype(float) + offset
-        log_z = np.logaddexp.reduce(logits, axis=1)
-        for (name, size), way in ways(vectors, offset, frequency, queries).items():
-            figures = measure(way, log_z, args.draws)
-            results.append({"data": data, "way": name, "size": size} | figures)
-            print(line(results[-1]), flush=True)
+        log_z = logsumexp(logits, axis=1)
+        for size, way in ways(vectors, offset, frequency, queries):
+            for name, found in measure(way, log_z, args.draws).items():
+                results.append({"data": data, "way": name, "size": size} | found)
+                print(line(results[-1]), flush=True)
     if args.json:
         setting = {
-            "setting": f"{args.classes:,} classes, {args.width} features, {args.queries} queries, "
-            f"{args.draws} draws, {N_TAIL} uniform draws in a tail, one thread",
-            "training": f"{args.rows:,} rows of make_xmc_classification, three epochs",
+            "setting": f"{args.width} features, {args.queries} queries, {args.draws} draws, "
+            f"{N_TAIL} uniform draws in a tail, one thread; trained for three epochs on "
+            f"{args.rows:,} rows of {args.features:,} features, 65% noise",
         }
         args.json.write_text(json.dumps(facts() | setting | {"results": results}, indent=1) + "\n")
 
