@@ -298,6 +298,12 @@ class LSHSampler(VersionStamp, BaseEstimator):
         n' items, of divisor n' - 1. That is large where S has missed a large term, which
         then counts n' / m times if it is drawn.
 
+        None is the best everywhere. On a trained model of 20,000 classes and on random vectors
+        "importance" and "mixed" have several times less variance than the others at the same
+        cost. On a model of 131,072 classes, a third of them without training rows,
+        "importance" is of no use, and uniform draws are mostly nearer to log Z than "mixed",
+        though of larger variance. The README has the figures.
+
         Hashing a query takes O(K L n_features), and each item looked at O(n_features), at
         an address of its own. `log_partition` reads all items in order, for many queries
         at once: per item it is many times cheaper.
