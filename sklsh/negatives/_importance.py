@@ -5,7 +5,6 @@ import numpy as np
 from sklsh._batches import INT32_MAX
 from sklsh._kernels import _rows
 from sklsh._storage import as_float32
-from sklsh.negatives._collisions import inclusion_probability
 from sklsh.negatives._per_row import RowLSH
 from sklsh.negatives._protocol import RowCandidates
 
@@ -64,8 +63,7 @@ class RowImportance(RowLSH):
         lengths = np.linalg.norm(as_float32(output.weights[classes]), axis=1)[at]
         lengths *= np.repeat(np.linalg.norm(queries, axis=1), np.diff(starts))
         cosines = products / np.maximum(lengths, np.finfo(np.float32).tiny)
-        hasher = self.tables.hasher
-        return inclusion_probability(cosines, hasher.n_bits, hasher.n_tables)
+        return self.tables.hasher.meeting_probability(cosines)
 
 
 def labels_first(Y, indptr, ids, n_classes):
