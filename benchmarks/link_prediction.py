@@ -1,4 +1,4 @@
-"""Missing facts of a knowledge graph: who is the tail of (head, relation)?
+"""Missing facts of a knowledge graph: the tails of (head, relation).
 
     python benchmarks/link_prediction.py --triples FILE.npz [--epochs 10] [--seeds 3] [--json FILE]
 
@@ -127,7 +127,7 @@ def main():
     if args.json:
         setting = {
             "data": f"{X.shape[0]:,} pairs, {graph.n_entities:,} entities",
-            "setting": f"hidden {args.hidden}, {args.epochs} epochs, other settings {args.settings}",
+            "setting": f"hidden {args.hidden}, {args.epochs} epochs, {args.settings or "defaults"}",
         }
         kept = facts(data=[args.triples]) | setting | {"results": results}
         args.json.write_text(json.dumps(kept, indent=1) + "\n")
