@@ -127,7 +127,7 @@ def main():
     if args.json:
         setting = {
             "data": f"{X.shape[0]:,} pairs, {graph.n_entities:,} entities",
-            "setting": f"hidden {args.hidden}, {args.epochs} epochs, {args.settings or "defaults"}",
+            "setting": f"hidden {args.hidden}, {args.epochs} epochs, settings {args.settings}",
         }
         kept = facts(data=[args.triples]) | setting | {"results": results}
         args.json.write_text(json.dumps(kept, indent=1) + "\n")
