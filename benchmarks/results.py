@@ -14,6 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import sklearn
+from sampling_tables import (
+    link_prediction_table,
+    negatives_table,
+    partition_tables,
+    softmax_tables,
+)
+from table_parts import mean, short, source
 
 import sklsh
 from sklsh._kernels import _simd
@@ -55,11 +62,6 @@ def cpu_model():
     return found.group(1) if found else platform.processor()
 
 
-def source(run):
-    """Where a table comes from."""
-    return f"From `{run['command']}`, {run['machine']['cpu']}."
-
-
 def width_table(run):
     """Cost of a training row beside PyTorch's, means over the seeds."""
     lines = [
@@ -83,39 +85,6 @@ def width_table(run):
             cells["P@1"] += f" (spread {np.ptp([r['P@1'] for r in mine]):.3f})"
         lines.append(f"| {' | '.join(cells.values())} |")
     return [*lines, "", f"{source(run)} {bounds(run['measured'])}"]
-
-
-def negatives_table(run):
-    """What each way to choose negatives costs and comes to, means over the seeds."""
-    lines = [f"{run['data']}; {run['setting']}.", ""]
-    lines += ["| negatives | CPU µs per row | P@1 at the end |", "|---|---|---|"]
-    for name in dict.fromkeys(r["sampler"] for r in run["results"]):
-        mine = [r for r in run["results"] if r["sampler"] == name]
-        p1 = [r["curve"][-1][1] for r in mine]
-        cost = mean(mine, "cpu_us_per_row")
-        lines.append(f"| {name} | {cost:.0f} | {np.mean(p1):.3f} (spread {np.ptp(p1):.3f}) |")
-    return [*lines, "", source(run)]
-
-
-def partition_tables(run):
-    """What each estimate of the partition function costs, and how far it is off."""
-    lines = [f"{run['setting']}.", ""]
-    for data in dict.fromkeys(r["data"] for r in run["results"]):
-        lines += [
-            f"**{data}**",
-            "",
-            "| | | products | CPU µs per query | bias (standard error) | variance "
-            "| median error of log Z |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        for r in run["results"]:
-            if r["data"] == data:
-                off = f"{r['bias']:.3f} ({r['bias_error']:.3f})"
-                cells = [r["way"], r["size"], f"{r['products']:,.0f}", short(r["cpu_us"])]
-                cells += [off, short(r["variance"]), short(r["log_error"])]
-                lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
-    return [*lines, source(run)]
 
 
 def predict_table(run):
@@ -312,16 +281,6 @@ def recipe_tables(run):
     return [*lines, "", source(run)]
 
 
-def short(value):
-    """Two digits, or all of a whole number."""
-    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
-
-
-def mean(rows, key):
-    """Mean of a figure over runs."""
-    return np.mean([r[key] for r in rows])
-
-
 def xmc_block(kept):
     """The tables, and where they come from."""
     runs = kept["runs"]
@@ -358,7 +317,8 @@ TABLES = {
     "partition": partition_tables, "predict": predict_table,
     "tail": tail_tables, "recipe": recipe_tables, "mission": mission_tables,
     "phase_transition": phase_transition_tables, "selection_curves": selection_curve_tables,
-    "token_hashing": token_hashing_table,
+    "token_hashing": token_hashing_table, "softmax": softmax_tables,
+    "link_prediction": link_prediction_table,
 }  # fmt: skip
 
 

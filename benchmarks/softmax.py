@@ -219,6 +219,13 @@ def one_hot(ids, n):
     return sp.csr_array((ones, ids, np.arange(len(ids) + 1)), shape=(len(ids), n))
 
 
+def keep(path, run):
+    """Put a run into a file of them, in the place of one on the same data."""
+    runs = json.loads(path.read_text())["runs"] if path.exists() else []
+    runs = [r for r in runs if r["data"] != run["data"]] + [run]
+    path.write_text(json.dumps({"runs": runs}, indent=1) + "\n")
+
+
 def main():
     """Run, print, and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -257,8 +264,7 @@ def main():
             "setting": f"hidden {args.hidden}, {args.negatives:,} negatives, one thread, rates of "
             f"{args.rates} by {args.valid_rows:,} validation rows, {args.seeds} seeds",
         }
-        kept = facts(data=[args.tokens]) | setting | {"results": results}
-        args.json.write_text(json.dumps(kept, indent=1) + "\n")
+        keep(args.json, facts(data=[args.tokens]) | setting | {"results": results})
 
 
 if __name__ == "__main__":
