@@ -18,10 +18,9 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
 
     A sparse row is embedded, passes its hidden layers, and meets one row of output weights
     for each class; the softmax of all these logits is the probability of each class. A
-    training step looks at the batch's labels and at `n_active` other classes, the negatives,
-    and estimates the rest of the softmax's sum from them. Its cost hardly grows with the
-    number of classes. What the negatives are, and what makes up for the others, is up to
-    `negatives`, `query` and `correction`.
+    training step looks at a few of the classes only, and estimates the softmax's sum from
+    them; its cost hardly grows with their number. Which it looks at, and what makes up for
+    the others, is up to `negatives`, `query` and `correction`.
 
     Parameters
     ----------
@@ -30,15 +29,16 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         the features. () is a linear softmax: rows meet the output layer as they are, whose
         weights then take n_classes x n_features numbers.
 
-    negatives : str, dict or list, default="lsh"
-        Where negatives come from:
+    negatives : str, dict or list, default="in_batch"
+        Where negatives come from, beside the labels of the batch's other rows, which always
+        are negatives:
 
+        - "in_batch": nowhere;
         - "lsh": three quarters are retrieved from hash tables over the output weights, and
           ranked by an estimate of their logit; a quarter is drawn uniformly;
         - "uniform", "frequency", "log_uniform": drawn from the classes uniformly; by their
           frequency to the power `frequency_power`; or by rank of frequency, close to Zipf's
           law;
-        - "in_batch": none but the labels of the batch's other rows, which are always there;
         - "full": all classes, the exact softmax. Up to 2,048 classes are always exact.
 
         A dict mixes sources, such as ``{"lsh": 1, "frequency": 1}`` for half of each. A list
@@ -46,8 +46,8 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         done: ``[(0, "lsh"), (0.5, "uniform")]``. `partial_fit`, which has no end, stays
         with the one that it finds.
 
-    n_active : int, default=2000
-        Negatives of a step, beside the labels; with "in_batch" without meaning.
+    n_active : int, default=1000
+        Negatives of a step, beside the labels; without meaning for "in_batch".
 
     share_negatives : bool, default=True
         Whether the rows of a batch share one set of classes, which is much faster. If not,
@@ -58,18 +58,18 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         that it mistakes for its own; or the output weights of its label (one at random if
         it has several), which finds classes like that.
 
-    correction : {"head_tail", "logq", "half_logq", "importance", "none"}, default="head_tail"
+    correction : {"logq", "head_tail", "half_logq", "importance", "none"}, default="logq"
         What makes up for the classes that were not looked at. With s the logits:
 
-        - "head_tail": labels and retrieved classes count once; a class drawn c times in m
-          draws of probability q counts c / (m q) times. The softmax's sum is unbiased,
-          whatever was retrieved, from tables of any age.
         - "logq": s_j - log r_j for each class, label or negative, r_j the share of steps
           that look at it. The minimum of this loss is the right one where the choice does
           not depend on the row, and near it otherwise. A class is in the set once, and a
           row's own label is never a negative of it.
-        - "half_logq": half of that, and half of its mean over the labels: rare classes rank
-          higher than they are likely.
+        - "head_tail": labels and retrieved classes count once; a class drawn c times in m
+          draws of probability q counts c / (m q) times. The softmax's sum is unbiased,
+          whatever was retrieved, from tables of any age.
+        - "half_logq": half of what "logq" takes, and half of its mean over the labels: rare
+          classes rank higher than they are likely.
         - "importance": each retrieved class counts 1 / p times, p the probability that
           hashing finds it: unbiased over the draw of the hash functions, as far as the
           tables are fresh. It wants ``hash_family="dense_simhash"`` and
@@ -118,13 +118,9 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         those in a row's hash buckets, see :class:`sklsh.SLIDEClassifier`. Probabilities are
         always exact.
 
-    input_dropout : float or "auto", default="auto"
-        Share of a row's non-zero values dropped at random in each step. "auto": 0.3 for
-        sparse X, 0.1 from 100,000 rows on; 0 for dense X.
-
-    hidden_dropout : float or "auto", default="auto"
-        Share of a row's hidden units dropped at random in each step. "auto": 0.2 for sparse
-        X, 0 for dense X.
+    input_dropout, hidden_dropout : float or "auto", default="auto"
+        Share of a row's non-zero values, and of its hidden units, dropped at random in each
+        step, see :class:`sklsh.SLIDEClassifier`; "auto" drops none of dense X.
 
     optimizer : {"adam", "rowwise_adam", "momentum", "sgd"} or Optimizer, default="adam"
         How weights move, see :class:`sklsh.SLIDEClassifier`.
@@ -253,7 +249,7 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
     >>> rng = np.random.default_rng(0)
     >>> y = rng.integers(3000, size=20_000)
     >>> X = rng.normal(size=(3000, 32))[y] + 0.5 * rng.normal(size=(20_000, 32))
-    >>> model = LSHSoftmaxClassifier(n_active=200, max_iter=5, random_state=0)
+    >>> model = LSHSoftmaxClassifier(max_iter=5, random_state=0)
     >>> model = model.fit(X, y)
     >>> perplexity = np.exp(model.log_loss(X[:1000], y[:1000]))
     >>> bool(perplexity < 100)  # that of a guess is 3000
@@ -312,11 +308,11 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         self,
         hidden_layer_sizes=(256,),
         *,
-        negatives="lsh",
-        n_active=2000,
+        negatives="in_batch",
+        n_active=1000,
         share_negatives=True,
         query="embedding",
-        correction="head_tail",
+        correction="logq",
         frequency_power=0.75,
         temperature=1.0,
         normalize=False,
