@@ -300,9 +300,8 @@ class LSHSampler(VersionStamp, BaseEstimator):
 
         None is the best everywhere. On a trained model of 20,000 classes and on random vectors
         "importance" and "mixed" have several times less variance than the others at the same
-        cost. On a model of 131,072 classes, a third of them without training rows,
-        "importance" is of no use, and uniform draws are mostly nearer to log Z than "mixed",
-        though of larger variance. The README has the figures.
+        cost. On a model of 131,072 classes and fewer training rows "importance" is of no use,
+        and uniform draws are mostly nearer to log Z than "mixed", with more variance (README).
 
         Hashing a query takes O(K L n_features), and each item looked at O(n_features), at
         an address of its own. `log_partition` reads all items in order, for many queries
