@@ -220,8 +220,15 @@ def one_hot(ids, n):
 
 
 def keep(path, run):
-    """Put a run into a file of them, in the place of one on the same data."""
+    """Put a run into a file of them; of one on the same data it replaces the same methods."""
     runs = json.loads(path.read_text())["runs"] if path.exists() else []
+    before = [r for r in runs if r["data"] == run["data"]]
+    for old in before:
+        done = {r["method"] for r in run["results"]}
+        kept = [r for r in old["results"] if r["method"] not in done]
+        run["results"] = kept + run["results"]
+        if kept and old["command"] != run["command"]:
+            run["command"] = f"{old['command']}` and `{run['command']}"
     runs = [r for r in runs if r["data"] != run["data"]] + [run]
     path.write_text(json.dumps({"runs": runs}, indent=1) + "\n")
 

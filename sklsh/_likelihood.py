@@ -47,7 +47,7 @@ class Likelihood:
         losses, _ = exact_losses(self._network, X, Y, effective_n_threads(self.n_jobs))
         return float(np.average(losses, weights=weight))
 
-    def partition_estimate(self, X, estimator="head_tail", n_uniform=2000):
+    def partition_estimate(self, X, estimator="mixed", n_uniform=1000):
         """Estimate the logarithm of each row's softmax sum from a few of the classes.
 
         Hash tables are made over the output weights, with `n_bits`, `n_tables` and
@@ -60,12 +60,12 @@ class Likelihood:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
-        estimator : {"head_tail", "importance", "uniform"}, default="head_tail"
+        estimator : {"mixed", "head_tail", "importance", "uniform"}, default="mixed"
             How, and when it is unbiased: see
             :meth:`sklsh.negatives.LSHSampler.estimate_partition`.
 
-        n_uniform : int, default=2000
-            Classes drawn uniformly for each row by "head_tail" and "uniform".
+        n_uniform : int, default=1000
+            Classes drawn uniformly for each row by all but "importance".
 
         Returns
         -------
