@@ -37,6 +37,7 @@ from results import facts
 from sklsh import LSHSoftmaxClassifier
 from sklsh.datasets import load_python_tokens, make_ngram_pairs, make_xmc_classification
 
+HASHED = {"negatives": "lsh", "correction": "logq"}  # what the settings of tables vary
 OWN = {"share_negatives": False, "n_active": 200}
 METHODS = {
     "defaults": {},
@@ -51,24 +52,33 @@ METHODS = {
     "frequency, head-tail": {"negatives": "frequency"},
     "frequency, logq": {"negatives": "frequency", "correction": "logq"},
     "lsh, head-tail": {"negatives": "lsh"},
-    "lsh, logq": {"negatives": "lsh", "correction": "logq"},
+    "lsh, logq": HASHED,
     "lsh, none": {"negatives": "lsh", "correction": "none"},
+    "250 lsh, logq": {"negatives": "lsh", "correction": "logq", "n_active": 250},
+    "500 lsh, logq": {"negatives": "lsh", "correction": "logq", "n_active": 500},
+    "500 lsh alone, logq": {"negatives": {"lsh": 1}, "correction": "logq", "n_active": 500},
+    "500 uniform, logq": {"negatives": "uniform", "correction": "logq", "n_active": 500},
+    "500 frequency, logq": {"negatives": "frequency", "correction": "logq", "n_active": 500},
     "lsh by label, head-tail": {"negatives": "lsh", "query": "label"},
     "lsh + frequency, head-tail": {"negatives": {"lsh": 1, "frequency": 1}},
     "lsh + frequency, logq": {"negatives": {"lsh": 1, "frequency": 1}, "correction": "logq"},
-    "lsh, then uniform": {"negatives": [(0, "lsh"), (0.5, "uniform")]},
-    "uniform, then lsh": {"negatives": [(0, "uniform"), (0.5, "lsh")]},
+    "lsh, then in batch, logq": {
+        "negatives": [(0, "lsh"), (0.5, "in_batch")], "correction": "logq"
+    },
+    "in batch, then lsh, logq": {
+        "negatives": [(0, "in_batch"), (0.5, "lsh")], "correction": "logq"
+    },
     "own sets, lsh, head-tail": {"negatives": "lsh"} | OWN,
     "own sets, lsh, importance": {
         "negatives": "lsh", "correction": "importance", "hash_family": "dense_simhash"
     } | OWN,
-    "rehash every 100": {"negatives": "lsh", "rehash_every": 100, "rehash_growth": 1},
-    "rehash every 20": {"negatives": "lsh", "rehash_every": 20, "rehash_growth": 1},
-    "rehash every 5": {"negatives": "lsh", "rehash_every": 5, "rehash_growth": 1},
-    "rehash never": {"negatives": "lsh", "rehash_every": 10**9},
-    "redraw every 200": {"negatives": "lsh", "redraw_every": 200},
-    "16 tables": {"negatives": "lsh", "n_tables": 16},
-    "buckets of 8": {"negatives": "lsh", "bucket_size": 8},
+    "rehash every 100": HASHED | {"rehash_every": 100, "rehash_growth": 1},
+    "rehash every 20": HASHED | {"rehash_every": 20, "rehash_growth": 1},
+    "rehash every 5": HASHED | {"rehash_every": 5, "rehash_growth": 1},
+    "rehash never": HASHED | {"rehash_every": 10**9},
+    "redraw every 200": HASHED | {"redraw_every": 200},
+    "16 tables": HASHED | {"n_tables": 16},
+    "buckets of 8": HASHED | {"bucket_size": 8},
 }  # fmt: skip
 
 
