@@ -1,4 +1,4 @@
-"""Dropout of units, and the gradient through a ReLU: as NumPy does them."""
+"""Dropout of units, the gradient through a ReLU, and unit lengths: as NumPy does them."""
 
 import numpy as np
 import pytest
@@ -68,3 +68,25 @@ def test_column_sums_are_numpys(n_batch, n, simd_level, n_threads):
     out = np.full(n, np.nan, dtype=np.float32)
     _layers.column_sums(delta, out, n_threads)
     np.testing.assert_array_equal(out, delta[:, :n].sum(axis=0))
+
+
+@pytest.mark.parametrize("ids", [[], [3], [8, 0, 5], range(9)], ids=str)
+@pytest.mark.parametrize("width", [1, 16, 48, 130])
+def test_rows_are_scaled_to_unit_length(width, ids, simd_level, n_threads):
+    rng = np.random.default_rng(width)
+    weights = rng.standard_normal((9, width)) * 10.0 ** rng.integers(-9, 9, (9, 1))
+    weights = weights.astype(np.float32)
+    weights[5] = 0  # has no direction
+    expected = weights.astype(float)
+    chosen = [i for i in ids if i != 5]
+    expected[chosen] /= np.linalg.norm(expected[chosen], axis=1, keepdims=True)
+    _layers.scale_to_unit(weights, np.array(ids, np.int32), n_threads)
+    np.testing.assert_allclose(weights, expected, rtol=2e-6)
+
+
+def test_unit_lengths_have_the_same_bits_at_any_thread_count():
+    rows = np.random.default_rng(0).standard_normal((3, 90, 130), dtype=np.float32)
+    rows[:] = rows[0]
+    for n_threads in 1, 2, 3:
+        _layers.scale_to_unit(rows[n_threads - 1], np.arange(90, dtype=np.int32), n_threads)
+    assert (rows == rows[0]).all()
