@@ -23,7 +23,13 @@ from sklsh._memory import require_bytes
 from sklsh._network import Network, bytes_needed
 from sklsh._output_tables import PredictionTables
 from sklsh._prediction import NetworkPredictions
-from sklsh._samplers import make_sampler, product_dtype_for, sampler_bytes, step_bytes
+from sklsh._samplers import (
+    check_negatives,
+    make_sampler,
+    product_dtype_for,
+    sampler_bytes,
+    step_bytes,
+)
 from sklsh._scores import PrecisionAtOne
 from sklsh._sklearn import (
     VersionStamp,
@@ -163,6 +169,7 @@ class NetworkClassifier(
     def _start(self, X, y, weight, classes=None, *, resume, partial=False):
         """Targets as CSR and weights of rows; a fresh network unless the old one goes on."""
         sizes = self._checked_sizes()
+        check_negatives(self)
         self._n_threads = effective_n_threads(self.n_jobs)
         if resume:
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
@@ -317,10 +324,12 @@ class NetworkClassifier(
 
     def _warn_of_silent_units(self, X):
         """Say so if training has left the hidden units without use."""
+        n_units = sum(self._network.sizes[1:-1])
+        if n_units == 0:
+            return
         sample = X[:: math.ceil(X.shape[0] / SAMPLE)]
         n_silent = self._network.silent_units(sample, self._n_threads)
-        n_units = sum(self._network.sizes[1:-1])
-        if n_units and n_silent > SILENT_SHARE * n_units:
+        if n_silent > SILENT_SHARE * n_units:
             warnings.warn(
                 f"{n_silent} of {n_units} hidden units are zero for all of {sample.shape[0]} "
                 "training rows, and learn nothing more. Lower learning_rate_init, or scale the "

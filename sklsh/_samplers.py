@@ -42,13 +42,19 @@ PARTS = "lsh", "uniform", "log_uniform", "frequency"
 
 def stages(settings, n_classes):
     """What to sample from, by stages of the fit: list of (start, shares of the negatives)."""
-    asked = parsed(settings.negatives)
-    for _, shares in asked:
-        _check_together(settings, shares)
+    asked = check_negatives(settings)
     too_few = n_classes <= EXACT_BELOW
     if settings.active_set == "sample":  # rejecting what a set has already takes long in large sets
         too_few = too_few or 2 * settings.n_active > n_classes
     return [(0.0, FULL)] if too_few or settings.active_set == "full" else asked
+
+
+def check_negatives(settings):
+    """Stages that `settings` ask for, as `stages` returns them; ValueError if they cannot be."""
+    asked = parsed(settings.negatives)
+    for _, shares in asked:
+        _check_together(settings, shares)
+    return asked
 
 
 def parsed(negatives):
@@ -86,8 +92,10 @@ def _shares(negatives):
         raise ValueError(f"negatives, if a dict, must have keys of {list(PARTS)}; got {negatives}.")
     for name, share in negatives.items():
         number = isinstance(share, Real) and not isinstance(share, bool)
-        if not (number and 0 < share < float("inf")):
-            raise ValueError(f"negatives[{name!r}] must be a positive number; got {share!r}.")
+        if not (number and 1e-30 <= share <= 1e30):
+            raise ValueError(
+                f"negatives[{name!r}] must be a number from 1e-30 to 1e30; got {share!r}."
+            )
     total = sum(negatives.values())
     return {name: share / total for name, share in negatives.items()}
 

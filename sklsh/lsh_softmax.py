@@ -79,19 +79,18 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
           probable.
 
     frequency_power : float, default=0.75
-        Exponent of "frequency"; 0 is uniform, 1 the frequency itself.
+        Exponent of "frequency", from 0, which is uniform, to 1, the frequency itself.
 
     temperature : float, default=1.0
-        What activations are divided by before they meet the output layer. A small one,
-        like 0.05, suits `normalize`.
+        Divides logits, but for biases; 1e-30 to 1e30. A small one, like 0.05, suits `normalize`.
 
     normalize : bool, default=False
         Whether logits are cosines over the temperature: activations are scaled to unit
         length, and rows of output weights kept at it.
 
     hash_family : {"simhash", "dense_simhash", "dwta"}, default="simhash"
-        Hash functions: signs of projections, by fast rotations or by independent Gaussian
-        vectors; or densified winner-take-all.
+        Signs of projections, by fast rotations or by independent Gaussian vectors; or
+        densified winner-take-all.
 
     n_bits : int or "auto", default="auto"
         Bits of a code, 1 to 24, a multiple of 3 for "dwta"; "auto" takes as many as leave about
@@ -114,9 +113,8 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         None keeps them.
 
     prediction : {"exact", "lsh"}, default="exact"
-        Whether `predict` and `predict_top_k` look for the best classes among all, or among
-        those in a row's hash buckets, see :class:`sklsh.SLIDEClassifier`. Probabilities are
-        always exact.
+        Whether `predict` and `predict_top_k` look among all classes, or among those in a row's
+        hash buckets, see :class:`sklsh.SLIDEClassifier`. Probabilities are always exact.
 
     input_dropout, hidden_dropout : float or "auto", default="auto"
         Share of a row's non-zero values, and of its hidden units, dropped at random in each
@@ -147,9 +145,8 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         proportional to how often a class occurs.
 
     early_stopping : bool, default=False
-        Whether to hold out rows, anew in each call, and stop when their exact mean
-        log-likelihood no longer rises; the weights of the best epoch are kept, in memory of
-        their own.
+        Whether to hold out rows, anew in each call, and stop when their exact mean log-likelihood
+        no longer rises; the weights of the best epoch are kept, in memory of their own.
 
     validation_fraction : float, default=0.1
         Share of the rows held out by `early_stopping`, at random.
@@ -268,8 +265,8 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         "share_negatives": ["boolean"],
         "query": [StrOptions({"embedding", "label"})],
         "correction": [StrOptions({"head_tail", "logq", "half_logq", "importance", "none"})],
-        "frequency_power": [at_least(0, Real)],
-        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "frequency_power": [Interval(Real, 0, 1, closed="both")],
+        "temperature": [Interval(Real, 1e-30, 1e30, closed="both")],
         "normalize": ["boolean"],
         "hash_family": [StrOptions(set(HASH_FAMILIES))],
         "n_bits": [StrOptions({"auto"}), Interval(Integral, 1, MAX_BITS, closed="both")],

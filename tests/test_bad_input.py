@@ -281,7 +281,7 @@ def test_holding_out_all_rows_is_refused(fraction, weight, n, fitted):
 
 def test_negatives_of_the_batch_do_not_go_with_sets_of_a_row_s_own():
     model = make(active_set="sample", negatives="in_batch")
-    with pytest.raises(ValueError, match='negatives="in_batch" .* active_set="sample"'):
+    with pytest.raises(ValueError, match="negatives='in_batch' .* active_set=\"sample\""):
         model.fit(X, LABEL)
     assert vars(model) == vars(make(active_set="sample", negatives="in_batch"))
 
