@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SHORTEST = 1e-6  # an activation of less than this length keeps it
+SHORTEST = 1e-6  # a row of activations that is shorter is divided by this
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,11 @@ class Head:
         """Gradient by the activations, given that by what `apply` made of them."""
         if self.changes_nothing:
             return d_out
-        divisor = self._divisor(hidden)
-        d_hidden = d_out / divisor
+        d_hidden = d_out / self._divisor(hidden)
         if self.normalize:
-            unit = hidden / (divisor / np.float32(self.temperature))
+            lengths = row_lengths(hidden)
+            # what is divided by a constant may grow along itself
+            unit = hidden / np.where(lengths > SHORTEST, lengths, np.float32(np.inf))
             along = np.einsum("ij,ij->i", unit, d_hidden)[:, None]
             d_hidden -= along * unit
         return d_hidden
@@ -52,5 +53,9 @@ class Head:
         temperature = np.float32(self.temperature)
         if not self.normalize:
             return temperature
-        lengths = np.sqrt(np.einsum("ij,ij->i", hidden, hidden))[:, None]
-        return np.maximum(lengths, np.float32(SHORTEST)) * temperature
+        return np.maximum(row_lengths(hidden), np.float32(SHORTEST)) * temperature
+
+
+def row_lengths(rows):
+    """Euclidean lengths, (n, 1)."""
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]

@@ -152,10 +152,10 @@ class OutputLayer:
         d_hidden : ndarray of shape (n_batch, padded width), float32
             Gradient by the activations.
         """
-        if isinstance(drawn, RowCandidates):
-            step = self._step_per_row
-        elif len(drawn.ids) == 0:  # only labels are looked at, and the batch has none
+        if len(drawn.ids) == 0:  # the batch has no labels, and nothing else is looked at
             return 0.0, np.zeros_like(hidden)
+        elif isinstance(drawn, RowCandidates):
+            step = self._step_per_row
         else:
             step = self._step_int8 if self.product_dtype == "int8" else self._step_shared
         result = step(drawn, hidden, Y, row_weight, optimizer, n_threads)

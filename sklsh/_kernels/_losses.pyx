@@ -39,7 +39,7 @@ def softmax_loss(
 def softmax_loss_ragged(
     float[::1] logits,           # IN/OUT (nnz,): logits in, their gradient out
     const float[::1] offset,     # IN (nnz,)
-    const int[::1] starts,       # IN (n_batch + 1,), no row empty
+    const int[::1] starts,       # IN (n_batch + 1,)
     const int[::1] indptr,       # IN (n_batch + 1,)
     const int[::1] positions,    # IN (n_labels,), within the row's candidates
     const float[::1] label_weight,  # IN (n_labels,)
@@ -48,7 +48,7 @@ def softmax_loss_ragged(
     double[::1] log_partition,   # OUT (n_batch,)
     int n_threads,
 ):
-    """Cross-entropy of the softmax over each row's own candidates.
+    """Cross-entropy of the softmax over each row's own candidates; 0 for a row without any.
 
     O(nnz).
     """
@@ -116,6 +116,9 @@ cdef double softmax_row(
         Py_ssize_t j, y
         float target = 0.0
         double loss = 0.0
+    if n == 0:
+        log_partition[0] = 0.0
+        return 0.0
     for j in range(n_labels):
         y = positions[j]
         target += label_weight[j]

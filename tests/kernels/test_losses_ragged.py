@@ -91,3 +91,20 @@ def test_no_rows_are_no_work(kernel, shared, twin, simd_level):
     empty = make_problem(0, 5)
     none = Ragged(*(np.zeros(0, np.float32),) * 3, np.zeros(1, np.int32), *empty.labels)
     assert all(array.size == 0 for array in kernel(none))
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_a_row_without_candidates_has_no_loss(first, simd_level, n_threads):
+    sizes = np.array([first, 0, 2, 0])
+    n, starts = sizes.sum(), np.cumsum([0, *sizes], dtype=np.int32)
+    labels = np.array([0, 0, 0, 1, 1], np.int32), np.zeros(1, np.int32), np.ones(1, np.float32)
+    weight = np.ones(n, np.float32)
+    problem = Ragged(
+        np.arange(n, dtype=np.float32), 0 * weight, weight, starts, *labels,
+        np.ones(4, dtype=np.float32),
+    )  # fmt: skip
+    loss, log_partition, gradient = softmax_loss_ragged(problem, n_threads)
+    np.testing.assert_allclose(loss, [0, 0, np.log1p(np.e), 0], rtol=1e-6)
+    np.testing.assert_array_equal(log_partition[[1, 3]], 0)
+    np.testing.assert_array_equal(gradient[:first], 0)
+    np.testing.assert_allclose(gradient[first:], np.array([-1, 1]) / (1 + 1 / np.e), rtol=1e-6)
