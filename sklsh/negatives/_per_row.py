@@ -7,6 +7,7 @@ from sklsh._kernels import _active_sets
 from sklsh._output_tables import OutputTables
 from sklsh.negatives._protocol import (
     LOGQ,
+    WEIGHTED,
     Inclusion,
     RowCandidates,
     Sampler,
@@ -26,7 +27,7 @@ class RowUniform(Sampler):
     n_classes : int
         Number of classes.
 
-    correction : {"half_logq", "logq", "head_tail", "none"}
+    correction : {"half_logq", "logq", "head_tail", "importance", "none"}
         What makes up for the classes that are not looked at, see :class:`InBatch`. Here a
         label is no negative of other rows, so both kinds of "logq" go by the share of
         rows that look at a class without having it as a label: retrieved or drawn.
@@ -93,7 +94,7 @@ class RowUniform(Sampler):
         exact = place < np.repeat(n_exact, sizes)
         n_others = np.maximum(self.n_classes - n_exact, 1)
         tail_share = (sizes - n_exact) / n_others  # of the classes not chosen
-        if self.correction == "head_tail":
+        if self.correction in WEIGHTED:
             weights[~exact] = np.repeat(1 / np.maximum(tail_share, 1e-30), sizes)[~exact]
         elif self.correction in LOGQ:
             retrieved = exact & (place >= np.repeat(n_labels, sizes))

@@ -29,7 +29,7 @@ class InBatch(Sampler):
     n_classes : int
         Number of classes.
 
-    correction : {"half_logq", "logq", "head_tail", "none"}
+    correction : {"half_logq", "logq", "head_tail", "importance", "none"}
         What makes up for the classes that are not looked at.
 
         "logq" takes from each logit the log of the share of steps that look at its class.
@@ -42,7 +42,7 @@ class InBatch(Sampler):
         "head_tail" weighs a uniformly drawn class by how many it stands for: the softmax's
         sum over all classes is then estimated without bias, whatever the exact part holds,
         because the draw does not depend on the logits. Without a uniform tail it changes
-        nothing. "none" leaves logits as they come.
+        nothing. "importance" is the same here. "none" leaves logits as they come.
     """
 
     def __init__(self, n_classes, correction):
