@@ -8,6 +8,8 @@ from sklsh._storage import as_float32
 from sklsh.negatives._per_row import RowLSH
 from sklsh.negatives._protocol import RowCandidates
 
+LEAST_PROBABILITY = 1e-30  # of a class that old codes find, although it has turned away since
+
 
 class RowImportance(RowLSH):
     """Labels, and all classes in the row's hash buckets, weighed by 1 / probability.
@@ -52,7 +54,8 @@ class RowImportance(RowLSH):
         weights = np.ones(len(ids), dtype=np.float32)
         retrieved = np.ones(len(ids), dtype=bool)
         retrieved[np.repeat(starts[:-1], np.diff(Y.indptr)) + positions] = False
-        weights[retrieved] = 1 / self._probability(queries, output, starts, ids)[retrieved]
+        probability = self._probability(queries, output, starts, ids)[retrieved]
+        weights[retrieved] = 1 / np.maximum(probability, LEAST_PROBABILITY)
         return RowCandidates(starts, ids, positions, weights, np.zeros(len(ids), np.float32))
 
     def _probability(self, queries, output, starts, ids):
