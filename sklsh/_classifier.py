@@ -303,6 +303,8 @@ class NetworkClassifier(
         n_bytes += sampler_bytes(self, n_classes, width)
         n_batch = rows_per_step(self.batch_size, n_rows)
         n_bytes += step_bytes(self, n_classes, width, n_batch, self._n_threads)
+        if not sizes:  # the rows themselves are dense, and so is their gradient
+            n_bytes += 2 * 4 * n_batch * n_features
         if self.early_stopping and not partial:  # also the best weights so far
             n_bytes += bytes_needed(n_features, sizes, n_classes, None, self.dtype)
         require_bytes(

@@ -25,6 +25,7 @@ from sklsh._storage import STORAGE
 from sklsh.optimizers import Parameter, slot_widths
 
 ROWS_AT_ONCE = 4096  # in prediction; enough to keep all threads busy
+BLOCK_BYTES = 1 << 26  # of them at most, which are dense and wide without hidden layers
 EMBEDDING_SCALE = 0.05  # standard deviation; small, so that the data decide the directions
 ONLY_ROW = np.zeros(1, dtype=np.int32)  # of a bias
 
@@ -158,7 +159,8 @@ class Network:
         rank = rank or self.output.top_k
         ids = np.empty((X.shape[0], k), dtype=np.int32)
         logits = np.empty((X.shape[0], k), dtype=np.float32)
-        for rows in gen_batches(X.shape[0], ROWS_AT_ONCE):
+        n_at_once = BLOCK_BYTES // (4 * self.output.weights.shape[1])
+        for rows in gen_batches(X.shape[0], max(1, min(n_at_once, ROWS_AT_ONCE))):
             ids[rows], logits[rows] = rank(self.hidden(X[rows], n_threads), k, n_threads)
         return ids, logits
 

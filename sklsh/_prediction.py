@@ -206,8 +206,8 @@ class NetworkPredictions:
         return self._network.logits(X, effective_n_threads(self.n_jobs))
 
     def _blocks(self, X):
-        """Slices of rows whose logits take about BLOCK_BYTES."""
-        rows = max(1, BLOCK_BYTES // (4 * padded(len(self.classes_))))
+        """Slices of rows whose logits, or what meets the output layer, take BLOCK_BYTES."""
+        rows = max(1, BLOCK_BYTES // (4 * padded(max(self._network.sizes[-2:]))))
         return gen_batches(X.shape[0], rows)
 
     def _all_logits(self, X):

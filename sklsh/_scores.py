@@ -8,7 +8,7 @@ from sklsh._batches import as_batch
 from sklsh._kernels import _losses, _products
 from sklsh._memory import padded
 
-BLOCK_BYTES = 1 << 26  # of logits held at once
+BLOCK_BYTES = 1 << 26  # of logits, or of what meets the output layer, held at once
 
 
 class PrecisionAtOne:
@@ -83,7 +83,7 @@ def exact_losses(network, X, Y, n_threads):
     n, n_classes = Y.shape
     weights, bias = network.output.weights, network.output.bias.copy()
     losses, log_partition = np.empty(n), np.empty(n)
-    block = min(n, max(1, BLOCK_BYTES // (4 * padded(n_classes))))
+    block = min(n, max(1, BLOCK_BYTES // (4 * padded(max(network.sizes[-2:])))))
     logits = np.empty((block, padded(n_classes)), dtype=np.float32)
     for rows in gen_batches(n, block):
         hidden, labels = network.hidden(X[rows], n_threads), as_batch(Y[rows])

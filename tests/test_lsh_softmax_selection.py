@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklsh import LSHSoftmaxClassifier
+from sklsh._network import Network
 from sklsh._scores import LogLikelihood
 
 N_CLASSES = 60
@@ -208,6 +209,38 @@ def test_names_of_features_and_classes_come_back():
     assert_array_equal(model.classes_, np.sort(names))
     assert model.score(frame, names[LABEL]) > 0.8
     assert model.log_loss(frame, names[LABEL]) < 1.5
+
+
+def test_wide_rows_of_a_linear_model_are_few_at_a_time(monkeypatch):
+    wide = sp.csr_array(np.tile(X[:60], (1, 100)))
+    model = make(hidden_layer_sizes=(), max_iter=1).fit(wide, LABEL[:60])
+    ask = (
+        model.decision_function, model.predict_proba, model.predict,
+        lambda rows: [model.log_loss(rows, LABEL[:60])],
+    )  # fmt: skip
+    expected = [method(wide) for method in ask]
+    for module in ("_prediction", "_scores", "_network"):
+        monkeypatch.setattr(f"sklsh.{module}.BLOCK_BYTES", 4 * 7 * 1200)
+    most, hidden = [], Network.hidden
+
+    def counted(network, rows, n_threads=1):
+        most.append(rows.shape[0])
+        return hidden(network, rows, n_threads)
+
+    monkeypatch.setattr(Network, "hidden", counted)
+    for method, before in zip(ask, expected, strict=True):
+        assert_array_equal(method(wide), before)
+    assert max(most) <= 7
+
+
+def test_memory_counts_the_dense_rows_of_a_linear_step(monkeypatch):
+    wide = sp.csr_array((40, 10**6), dtype=np.float32)
+    y = np.arange(40) % 2
+    monkeypatch.setattr("sklsh._memory.available_bytes", lambda: 150 * 10**6)
+    settings = {"hidden_layer_sizes": (), "optimizer": "sgd", "negatives": "full"}
+    with pytest.raises(MemoryError, match="would take"):
+        make(**settings, batch_size=32).fit(wide, y)
+    make(**settings, batch_size=1, max_iter=1).partial_fit(wide[:2], y[:2], classes=[0, 1])
 
 
 def test_memory_usage_adds_up():

@@ -93,7 +93,7 @@ def test_unknown_free_memory_refuses_nothing(free):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("sizes", [(16,), (5, 40, 7)], ids=str)
+@pytest.mark.parametrize("sizes", [(), (16,), (5, 40, 7)], ids=str)
 @pytest.mark.parametrize("beta_1", [0, 0.9])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_bytes_needed_are_the_bytes_taken(name, beta_1, sizes, dtype):
