@@ -29,16 +29,16 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         the features. () is a linear softmax: rows meet the output layer as they are, whose
         weights then take n_classes x n_features numbers.
 
-    negatives : str, dict or list, default="in_batch"
+    negatives : str, dict or list, default="lsh"
         Where negatives come from, beside the labels of the batch's other rows, which always
         are negatives:
 
-        - "in_batch": nowhere;
         - "lsh": three quarters are retrieved from hash tables over the output weights, and
           ranked by an estimate of their logit; a quarter is drawn uniformly;
         - "uniform", "frequency", "log_uniform": drawn from the classes uniformly; by their
           frequency to the power `frequency_power`; or by rank of frequency, close to Zipf's
           law;
+        - "in_batch": nowhere;
         - "full": all classes, the exact softmax. Up to 2,048 classes are always exact.
 
         A dict mixes sources, such as ``{"lsh": 1, "frequency": 1}`` for half of each. A list
@@ -46,7 +46,7 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         done: ``[(0, "lsh"), (0.5, "uniform")]``. `partial_fit`, which has no end, stays
         with the one that it finds.
 
-    n_active : int, default=1000
+    n_active : int, default=500
         Negatives of a step, beside the labels; without meaning for "in_batch".
 
     share_negatives : bool, default=True
@@ -305,8 +305,8 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         self,
         hidden_layer_sizes=(256,),
         *,
-        negatives="in_batch",
-        n_active=1000,
+        negatives="lsh",
+        n_active=500,
         share_negatives=True,
         query="embedding",
         correction="logq",

@@ -6,14 +6,13 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 
 from sklsh._batches import as_batch
 from sklsh._memory import padded
 from sklsh._output import OutputLayer
 from sklsh._output_tables import OutputTables
 from sklsh.negatives import LSH, Drawn, Full, InBatch, Proposal, RowImportance, RowLSH, Scheduled
-from sklsh.negatives._collisions import inclusion_probability
 from sklsh.negatives._importance import labels_first
 
 N_CLASSES, WIDTH = 300, 20
@@ -155,20 +154,6 @@ def test_weights_stay_finite_where_rows_have_turned_away_since_they_were_hashed(
     assert all(i in ids for i, ids in enumerate(rows_of(drawn)))
     assert np.isfinite(drawn.weights).all()
     assert np.isfinite(np.log(drawn.weights)).all()
-
-
-@pytest.mark.parametrize("n_bits, n_tables", [(1, 1), (6, 1), (6, 30), (24, 64)])
-def test_inclusion_probability_is_the_closed_form(n_bits, n_tables):
-    cosines = np.linspace(-1, 1, 201)
-    agree = 1 - np.arccos(cosines) / np.pi
-    expected = 1 - (1 - agree**n_bits) ** n_tables
-    found = inclusion_probability(cosines.astype(np.float32), n_bits, n_tables)
-    assert_allclose(found, expected, rtol=1e-3, atol=1e-12)
-    assert (found[0], found[-1]) == (0, pytest.approx(1, abs=1e-12))
-    assert (np.diff(found) >= 0).all()
-    assert inclusion_probability(np.array([1 + 1e-6, -1 - 1e-6]), 3, 2) == pytest.approx(
-        [1, 0], abs=1e-12
-    )
 
 
 def test_labels_come_first_and_are_not_repeated():
