@@ -24,9 +24,11 @@ from sklsh.negatives import (
     RowUniform,
     Scheduled,
 )
+from sklsh.negatives._protocol import LOGQ
 from sklsh.optimizers import Optimizer
 
 EXACT_BELOW = 2048  # with fewer classes sampling saves nothing: all are looked at
+IN_BATCH_UP_TO = 1 << 16  # classes; beyond them too few are labels of a batch
 BYTES_A_CANDIDATE = 44  # in a step with sets of each row's own: ids, logits, columns, shifts
 FULL = {"full": 1.0}
 MIXTURES = {
@@ -42,19 +44,26 @@ PARTS = "lsh", "uniform", "log_uniform", "frequency"
 
 def stages(settings, n_classes):
     """What to sample from, by stages of the fit: list of (start, shares of the negatives)."""
-    asked = check_negatives(settings)
+    asked = check_negatives(settings, n_classes)
     too_few = n_classes <= EXACT_BELOW
     if settings.active_set == "sample":  # rejecting what a set has already takes long in large sets
         too_few = too_few or 2 * settings.n_active > n_classes
     return [(0.0, FULL)] if too_few or settings.active_set == "full" else asked
 
 
-def check_negatives(settings):
+def check_negatives(settings, n_classes=0):
     """Stages that `settings` ask for, as `stages` returns them; ValueError if they cannot be."""
-    asked = parsed(settings.negatives)
+    automatic = isinstance(settings.negatives, str) and settings.negatives == "auto"
+    asked = parsed(negatives_for(settings, n_classes) if automatic else settings.negatives)
     for _, shares in asked:
         _check_together(settings, shares)
     return asked
+
+
+def negatives_for(settings, n_classes):
+    """What "auto" stands for: labels alone where there are many of each class."""
+    enough = n_classes <= IN_BATCH_UP_TO and settings.correction in LOGQ
+    return "in_batch" if enough and settings.active_set == "batch" else "lsh"
 
 
 def parsed(negatives):
@@ -84,8 +93,8 @@ def _shares(negatives):
         return MIXTURES[negatives]
     if not isinstance(negatives, dict):
         raise ValueError(
-            f"negatives must be one of {list(MIXTURES)}, a dict of shares or a list of pairs; got "
-            f"{negatives!r}."
+            f'negatives must be "auto", one of {list(MIXTURES)}, a dict of shares or a list of '
+            f"pairs; got {negatives!r}."
         )
     unknown = [name for name in negatives if name not in PARTS]
     if unknown or not negatives:

@@ -29,10 +29,12 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         the features. () is a linear softmax: rows meet the output layer as they are, whose
         weights then take n_classes x n_features numbers.
 
-    negatives : str, dict or list, default="lsh"
+    negatives : str, dict or list, default="auto"
         Where negatives come from, beside the labels of the batch's other rows, which always
         are negatives:
 
+        - "auto": "in_batch" for up to 65,536 classes if the batch shares its set and the
+          correction is of the kind "logq"; else "lsh";
         - "lsh": three quarters are retrieved from hash tables over the output weights, and
           ranked by an estimate of their logit; a quarter is drawn uniformly;
         - "uniform", "frequency", "log_uniform": drawn from the classes uniformly; by their
@@ -305,7 +307,7 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         self,
         hidden_layer_sizes=(256,),
         *,
-        negatives="lsh",
+        negatives="auto",
         n_active=500,
         share_negatives=True,
         query="embedding",

@@ -17,11 +17,13 @@ from sklsh import LSHSoftmaxClassifier
 
 N_CLASSES, N_FEATURES = 400, 24
 GAUSSIAN = {"hash_family": "dense_simhash", "n_bits": 4}
+LSH = {"negatives": "lsh"}
 OWN = {"share_negatives": False}
 SAMPLERS = {
-    "lsh": {},
-    "lsh by label": {"query": "label"},
-    "lsh by redrawn functions": {"redraw_every": 7},
+    "auto": {},
+    "lsh": LSH,
+    "lsh by label": LSH | {"query": "label"},
+    "lsh by redrawn functions": LSH | {"redraw_every": 7},
     "uniform": {"negatives": "uniform"},
     "frequency": {"negatives": "frequency"},
     "log_uniform": {"negatives": "log_uniform"},

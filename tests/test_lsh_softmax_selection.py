@@ -244,7 +244,7 @@ def test_memory_counts_the_dense_rows_of_a_linear_step(monkeypatch):
 
 
 def test_memory_usage_adds_up():
-    model = make(hidden_layer_sizes=()).fit(X, LABEL)
+    model = make(hidden_layer_sizes=(), negatives="lsh").fit(X, LABEL)
     usage = model.memory_usage_
     assert usage["weights"] == 4 * N_CLASSES * (16 + 1)  # 12 features, padded
     assert usage["optimizer"] == 2 * usage["weights"]

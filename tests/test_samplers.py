@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from sklsh import LSHSoftmaxClassifier, SLIDEClassifier
 from sklsh._samplers import (
     EXACT_BELOW,
+    IN_BATCH_UP_TO,
     kinds,
     make_sampler,
     parsed,
@@ -66,13 +67,13 @@ def test_negatives_are_read_as_stages_of_shares(negatives, expected):
 @pytest.mark.parametrize(
     ["settings", "kind"],
     [
-        ({}, LSH), ({"negatives": "uniform"}, Drawn), ({"negatives": "frequency"}, Drawn),
+        ({"negatives": "lsh"}, LSH), ({"negatives": "uniform"}, Drawn), ({"negatives": "frequency"}, Drawn),
         ({"negatives": "in_batch"}, InBatch), ({"negatives": "full"}, Full),
         ({"negatives": {"lsh": 1, "log_uniform": 1}}, LSH), (OWN, RowLSH),
         (OWN | {"negatives": "uniform"}, RowUniform), (OWN | GAUSSIAN, RowImportance),
         (OWN | GAUSSIAN | {"negatives": "uniform"}, RowUniform),
         (OWN | {"negatives": "full"}, Full), (OWN | {"n_active": 2501}, Full),
-        (OWN | {"n_active": 2500}, RowLSH), ({"n_active": 10**6}, LSH),
+        (OWN | {"n_active": 2500}, RowLSH), ({"negatives": "lsh", "n_active": 10**6}, LSH),
         ({"negatives": [(0, "lsh"), (0.5, "in_batch")]}, Scheduled),
     ],
     ids=str,
@@ -83,7 +84,7 @@ def test_settings_make_the_sampler_they_name(settings, kind):
 
 
 def test_one_class_more_is_sampled():
-    assert type(made(EXACT_BELOW + 1)) is LSH
+    assert type(made(EXACT_BELOW + 1)) is InBatch
     assert type(made(EXACT_BELOW + 1, n_active=1000, **OWN)) is RowLSH
 
 
@@ -164,3 +165,19 @@ def test_slide_has_the_same_stages(negatives, active_set):
     model = SLIDEClassifier(negatives=negatives, active_set=active_set)
     expected = parsed("full" if active_set == "full" else negatives)
     assert stages(model, N_CLASSES) == expected
+
+
+@pytest.mark.parametrize(
+    ["n_classes", "settings", "kind"],
+    [
+        (EXACT_BELOW, {}, Full), (5000, {}, InBatch), (IN_BATCH_UP_TO, {}, InBatch),
+        (IN_BATCH_UP_TO + 1, {}, LSH), (5000, {"correction": "half_logq"}, InBatch),
+        (5000, {"correction": "head_tail"}, LSH), (5000, {"correction": "none"}, LSH),
+        (5000, OWN, RowLSH),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_auto_leaves_labels_alone_where_their_shares_make_up_for_the_rest(
+    n_classes, settings, kind
+):
+    assert isinstance(made(n_classes, **settings), kind)
