@@ -67,7 +67,8 @@ def test_negatives_are_read_as_stages_of_shares(negatives, expected):
 @pytest.mark.parametrize(
     ["settings", "kind"],
     [
-        ({"negatives": "lsh"}, LSH), ({"negatives": "uniform"}, Drawn), ({"negatives": "frequency"}, Drawn),
+        ({"negatives": "lsh"}, LSH), ({"negatives": "uniform"}, Drawn),
+        ({"negatives": "frequency"}, Drawn),
         ({"negatives": "in_batch"}, InBatch), ({"negatives": "full"}, Full),
         ({"negatives": {"lsh": 1, "log_uniform": 1}}, LSH), (OWN, RowLSH),
         (OWN | {"negatives": "uniform"}, RowUniform), (OWN | GAUSSIAN, RowImportance),
