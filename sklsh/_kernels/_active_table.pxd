@@ -44,9 +44,9 @@ cdef inline int find(
         Py_ssize_t slot = slot_of(table, key_hash), mask = table.n_slots - 1
         int first = table.slots[slot], second = table.slots[(slot + 1) & mask]
         bint is_first = table.ids[first] == key, is_second = table.ids[second] == key
-        int row = first if is_first else (second if is_second else -1)
+        int row = (first + 1) * is_first + (second + 1) * is_second - 1
         int empty = <int> table.capacity
-    if row < 0 and (first != empty) & (second != empty):
+    if (row >= 0) + (first == empty) + (second == empty) == 0:
         slot = (slot + 2) & mask
         while table.slots[slot] != empty and table.ids[table.slots[slot]] != key:
             slot = (slot + 1) & mask

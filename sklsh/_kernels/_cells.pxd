@@ -47,16 +47,30 @@ cdef inline unsigned long long hash_of(const Cells* cells, long long key) noexce
     return mix(cells.salt + <unsigned long long> key)
 
 
-cdef inline Py_ssize_t cell_of(
-    const Cells* cells, unsigned long long* key_hash, int r, float* sign
+cdef inline Py_ssize_t place_of(
+    const Cells* cells, unsigned long long* key_hash, int r
 ) noexcept nogil:
-    """Number of a key's cell in row r, and its sign there. Rows are asked for in order."""
+    """Twice the number of a key's cell in row r, and one more where its sign there is -1.
+
+    Rows are asked for in order.
+    """
     cdef unsigned long long bits
     if r and cells.shift[r] == 0:
         key_hash[0] = mix(key_hash[0])
     bits = key_hash[0] >> cells.shift[r]
-    sign[0] = -1 if cells.signed_cells and (bits >> cells.bits) & 1 else 1
-    return r * cells.width + <Py_ssize_t> (bits & <unsigned long long> (cells.width - 1))
+    return (
+        2 * (r * cells.width + <Py_ssize_t> (bits & <unsigned long long> (cells.width - 1)))
+        + <Py_ssize_t> ((bits >> cells.bits) & <unsigned long long> cells.signed_cells)
+    )
+
+
+cdef inline Py_ssize_t cell_of(
+    const Cells* cells, unsigned long long* key_hash, int r, float* sign
+) noexcept nogil:
+    """Number of a key's cell in row r, and its sign there. Rows are asked for in order."""
+    cdef Py_ssize_t place = place_of(cells, key_hash, r)
+    sign[0] = 1 - 2 * (place & 1)
+    return place >> 1
 
 
 cdef inline float* vector_of(const Cells* cells, Py_ssize_t cell) noexcept nogil:
