@@ -69,7 +69,8 @@ class SketchedLinear:
 
     @staticmethod
     def _n_slots(capacity):
-        return 1 << (2 * capacity - 1).bit_length()
+        """A power of two, of which at most a quarter is in use: most searches end at once."""
+        return 1 << (4 * capacity - 1).bit_length()
 
     @classmethod
     def bytes_needed(cls, n_outputs, capacity, width, depth):
@@ -93,6 +94,11 @@ class SketchedLinear:
     def n_outputs(self):
         """Scores of a row."""
         return self.weights.shape[1]
+
+    @property
+    def _is_dealt(self):
+        """Whether a feature's weight is one number in one place, as the kernel sees it."""
+        return self.n_outputs == self.depth == 1 and self.mode == "active"
 
     @property
     def active_ids(self):
@@ -141,22 +147,27 @@ class SketchedLinear:
         """
         indptr, features = X.indptr.astype(np.intp, copy=False), X.indices
         batch_size = min(batch_size, len(order))
-        in_batches = np.add.reduceat(np.diff(indptr)[order], np.arange(0, len(order), batch_size))
-        most = int(in_batches.max())
+        starts = np.zeros(len(order) + 1, dtype=np.intp)
+        np.cumsum(np.diff(indptr)[order], out=starts[1:])
+        most = int(np.diff(starts[::batch_size], append=starts[-1]).max())
         n_places = self.depth + (self.mode == "mission")
         capacity = len(self.ids) - 1
+        n_owners = min(n_threads, _sketched_sgd.N_SHARDS) if self._is_dealt else 0
         self.n_active, loss = _sketched_sgd.sketched_sgd(
-            indptr, as_c_integers(features), X.data, targets, row_weights, order, rates, batch_size,
+            indptr, as_c_integers(features), X.data, targets, row_weights, order, starts, rates,
+            batch_size,
             **objective | {"loss": _sketched_sgd.LOSSES[objective["loss"]]},
             mission=self.mode == "mission",
             ids=as_c_integers(self.ids), slots=self.slots, n_active=self.n_active, keep=self.keep,
             weights=self.weights, depth=self.depth, seed=self.seed,
             bias=self.intercept, status=self.status,
-            starts=np.zeros(batch_size + 1, dtype=np.intp),
             places=np.empty(most * n_places, dtype=np.int32),
             promising=np.zeros(most, dtype=np.uint8),
             gradients=np.empty((batch_size + n_threads, self.n_outputs), dtype=np.float32),
             losses=np.empty(batch_size, dtype=np.float32),
+            entries=np.empty((n_owners, most, 2), dtype=np.float32),
+            ends=np.empty((max(n_owners, 1), batch_size), dtype=np.intp),
+            sums=np.empty((_sketched_sgd.N_SHARDS, batch_size), dtype=np.float32),
             norms=np.empty((2, capacity), dtype=np.float32),
             n_promising=np.empty(n_threads, dtype=np.intp),
             n_threads=n_threads,

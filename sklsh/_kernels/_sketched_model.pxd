@@ -8,14 +8,13 @@ scores made.
 
 from libc.string cimport memset
 
-from sklsh._kernels._active_table cimport Table, find, norm, slot_of
+from sklsh._kernels._active_table cimport Table, find, norm
 from sklsh._kernels._cells cimport (
-    MOST_DEPTH, Cells, as_cells, cell_of, hash_of, median, median_of_three,
+    MOST_DEPTH, Cells, as_cells, hash_of, median, median_of_three, place_of,
 )
-from sklsh._kernels._simd cimport prefetch_bytes
 
 cdef enum:
-    BLOCK = 16          # features whose slots are asked for together
+    BLOCK = 16          # features that are hashed together
 
 ctypedef fused Index:
     int
@@ -72,30 +71,22 @@ cdef inline void find_places(
         unsigned long long[BLOCK] hashes
         Table table = model.table    # copies, which no store to places can change
         Cells tail = model.tail
-        int row, n_cells = <int> model.n_cells
+        int row, cell, n_cells = <int> model.n_cells
     for block in range((n + BLOCK - 1) // BLOCK):
         first = block * BLOCK
         n_here = min(n - first, BLOCK)
         for j in range(n_here):
             hashes[j] = hash_of(&tail, features[first + j])
-            prefetch_bytes(table.slots + slot_of(&table, hashes[j]), 4)
         if tail.depth == 1 and not model.mission:
             for j in range(n_here):
                 row = find(&table, features[first + j], hashes[j])
-                places[j] = 2 * (n_cells + row) if row >= 0 else place_of(&tail, &hashes[j], 0)
+                cell = <int> place_of(&tail, &hashes[j], 0)
+                places[j] = cell + (row >= 0) * (2 * (n_cells + row) - cell)  # no branch
             places += n_here
         else:
             for j in range(n_here):
                 row = find(&table, features[first + j], hashes[j])
                 places += write_places(&tail, &hashes[j], row, n_cells, model.mission, places)
-
-
-cdef inline int place_of(const Cells* cells, unsigned long long* key_hash, int r) noexcept nogil:
-    """Place of a key's cell in row r: twice its number, and one more where the sign is -1."""
-    cdef:
-        float sign
-        int cell = <int> cell_of(cells, key_hash, r, &sign)
-    return 2 * cell + (sign < 0)
 
 
 cdef inline int write_places(
@@ -105,7 +96,7 @@ cdef inline int write_places(
     """The places of one feature; returns how many there are."""
     cdef int r
     for r in range(cells.depth):
-        places[r] = place_of(cells, key_hash, r)
+        places[r] = <int> place_of(cells, key_hash, r)
     if mission:
         places[cells.depth] = row
     elif row >= 0:

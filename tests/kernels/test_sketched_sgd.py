@@ -6,6 +6,7 @@ import reference_sketch as reference
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sklsh._kernels import _sketched_sgd
 from sklsh._sketched_linear import SketchedLinear
 from sklsh.sketch import CountSketch
 
@@ -193,6 +194,14 @@ def test_threads_make_no_difference(loss, n_outputs, depth, batch_size, mode):
         assert loss == one_loss
         for a, b in zip(arrays_of(one), arrays_of(several), strict=True):
             assert_array_equal(a, b)
+
+
+def test_more_threads_than_there_are_shares_of_a_model():
+    problem, sizes = make_problem(), SIZES | {"mode": "active", "depth": 1}
+    one, _ = trained(problem, 1, 40, OBJECTIVE, 1, **sizes)
+    many, _ = trained(problem, 1, 40, OBJECTIVE, _sketched_sgd.N_SHARDS + 3, **sizes)
+    for a, b in zip(arrays_of(one), arrays_of(many), strict=True):
+        assert_array_equal(a, b)
 
 
 @MODES
