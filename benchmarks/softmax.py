@@ -44,14 +44,14 @@ METHODS = {
     "full": {"negatives": "full"},
     "in batch, logq": {"negatives": "in_batch", "correction": "logq"},
     "in batch, none": {"negatives": "in_batch", "correction": "none"},
-    "uniform, head-tail": {"negatives": "uniform"},
+    "uniform, head-tail": {"negatives": "uniform", "correction": "head_tail"},
     "uniform, logq": {"negatives": "uniform", "correction": "logq"},
     "uniform, none": {"negatives": "uniform", "correction": "none"},
-    "log-uniform, head-tail": {"negatives": "log_uniform"},
+    "log-uniform, head-tail": {"negatives": "log_uniform", "correction": "head_tail"},
     "log-uniform, logq": {"negatives": "log_uniform", "correction": "logq"},
-    "frequency, head-tail": {"negatives": "frequency"},
+    "frequency, head-tail": {"negatives": "frequency", "correction": "head_tail"},
     "frequency, logq": {"negatives": "frequency", "correction": "logq"},
-    "lsh, head-tail": {"negatives": "lsh"},
+    "lsh, head-tail": {"negatives": "lsh", "correction": "head_tail"},
     "lsh, logq": HASHED,
     "lsh, none": {"negatives": "lsh", "correction": "none"},
     "250 lsh, logq": {"negatives": "lsh", "correction": "logq", "n_active": 250},
@@ -59,8 +59,7 @@ METHODS = {
     "500 lsh alone, logq": {"negatives": {"lsh": 1}, "correction": "logq", "n_active": 500},
     "500 uniform, logq": {"negatives": "uniform", "correction": "logq", "n_active": 500},
     "500 frequency, logq": {"negatives": "frequency", "correction": "logq", "n_active": 500},
-    "lsh by label, head-tail": {"negatives": "lsh", "query": "label"},
-    "lsh + frequency, head-tail": {"negatives": {"lsh": 1, "frequency": 1}},
+    "lsh by label, head-tail": {"negatives": "lsh", "query": "label", "correction": "head_tail"},
     "lsh + frequency, logq": {"negatives": {"lsh": 1, "frequency": 1}, "correction": "logq"},
     "lsh, then in batch, logq": {
         "negatives": [(0, "lsh"), (0.5, "in_batch")], "correction": "logq"
@@ -68,7 +67,7 @@ METHODS = {
     "in batch, then lsh, logq": {
         "negatives": [(0, "in_batch"), (0.5, "lsh")], "correction": "logq"
     },
-    "own sets, lsh, head-tail": {"negatives": "lsh"} | OWN,
+    "own sets, lsh, head-tail": {"negatives": "lsh", "correction": "head_tail"} | OWN,
     "own sets, lsh, importance": {
         "negatives": "lsh", "correction": "importance", "hash_family": "dense_simhash"
     } | OWN,
@@ -145,7 +144,9 @@ def task_of(args):
 def fitted(method, task, args, **settings):
     """A fitted model, and the CPU seconds of its fit."""
     settings = task.settings | METHODS[method] | settings
-    settings = {"hidden_layer_sizes": (args.hidden,), "n_active": args.negatives} | settings
+    settings = {"hidden_layer_sizes": (args.hidden,)} | settings
+    if method != "defaults":
+        settings = {"n_active": args.negatives} | settings
     model = LSHSoftmaxClassifier(**settings)
     begin = time.process_time()
     model.fit(*task.train)
