@@ -299,6 +299,7 @@ BAD_CALLS = [
     pytest.param(lambda s: s.fit(V[:0]), r"0 sample\(s\)", id="no items"),
     pytest.param(lambda s: s.fit(V[0]), "Expected 2D array", id="1-D vectors"),
     pytest.param(lambda s: s.fit(V, OFFSET[:-1]), r"offset must .*\(300,\).*\(299,\)", id="short"),
+    pytest.param(lambda s: s.fit(V, 1.0), r"offset must .*\(300,\).* got \(\)", id="one offset"),
     pytest.param(lambda s: s.fit(V, OFFSET[:, None]), "offset must .* got", id="2-D offset"),
     pytest.param(lambda s: s.fit(V, with_entry(OFFSET, np.inf)), "offset contains inf", id="inf"),
     pytest.param(lambda s: s.sample(Q), "q must be one query .* got 2", id="many for one"),
@@ -330,6 +331,17 @@ def test_bad_parameters_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=f"'{name}' parameter of LSHSampler"):
         sampler.fit(V)
     assert not hasattr(sampler, "n_items_")
+
+
+def test_a_number_of_draws_that_cannot_be_is_refused_after_fit():
+    sampler = make().fit(V, OFFSET).set_params(n_uniform=-3)
+    with pytest.raises(ValueError, match="'n_uniform' parameter of LSHSampler"):
+        sampler.estimate_partition(Q)
+
+
+def test_found_items_are_int32_as_documented():
+    sampler = make().fit(V, OFFSET)
+    assert sampler.sample(Q[0])[0].dtype == sampler.candidates(Q).indices.dtype == np.int32
 
 
 @pytest.mark.parametrize("method", ["candidates", "estimate_partition", "log_partition"])

@@ -244,7 +244,7 @@ class LSHSampler(VersionStamp, BaseEstimator):
             self._items.cosines(queries, indptr, ids, n_threads)
         )
         shape = len(indptr) - 1, self.n_items_
-        candidates = sp.csr_array((probability, ids, indptr), shape=shape)
+        candidates = sp.csr_array((probability, ids, indptr.astype(np.int32)), shape=shape)
         candidates.sort_indices()
         return candidates
 
@@ -310,6 +310,7 @@ class LSHSampler(VersionStamp, BaseEstimator):
         if estimator not in ESTIMATORS:
             raise ValueError(f"estimator must be one of {ESTIMATORS}; got {estimator!r}.")
         check_is_fitted(self)
+        self._validate_params()  # n_uniform may be set after fit
         if estimator != "importance" and 2 * self.n_uniform >= self.n_items_:
             return self.log_partition(Q)
         queries = self._queries(Q)
@@ -391,9 +392,8 @@ def checked_offset(offset, n_items):
     """One finite number for each item, in float64."""
     if offset is None:
         return np.zeros(n_items)
-    offset = check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
-    if offset.shape != (n_items,):
+    if (shape := np.shape(offset)) != (n_items,):
         raise ValueError(
-            f"offset must have shape ({n_items},), one number for each vector; got {offset.shape}."
+            f"offset must have shape ({n_items},), one number for each vector; got {shape}."
         )
-    return offset
+    return check_array(offset, ensure_2d=False, dtype=np.float64, input_name="offset")
