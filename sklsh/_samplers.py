@@ -69,7 +69,7 @@ def negatives_for(settings, n_classes):
 def parsed(negatives):
     """Stages of the fit that `negatives` asks for, as `stages` returns them."""
     if not isinstance(negatives, list | tuple):
-        return [(0.0, _shares(negatives))]
+        return [(0.0, _shares(negatives, 'negatives must be "auto", a list of pairs,'))]
     starts = []
     for stage in negatives:
         if not isinstance(stage, list | tuple) or len(stage) != 2 or not _is_share(stage[0]):
@@ -80,21 +80,22 @@ def parsed(negatives):
         starts.append(stage[0])
     if not starts or starts[0] != 0 or sorted(set(starts)) != starts:
         raise ValueError(f"negatives must start at 0 and then ascend; got starts {starts}.")
-    return [(start, _shares(part)) for start, part in negatives]
+    return [
+        (start, _shares(part, f"negatives from {start} on must be")) for start, part in negatives
+    ]
 
 
 def _is_share(value):
     return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < 1
 
 
-def _shares(negatives):
-    """Share of each source, summing to 1, of one stage."""
+def _shares(negatives, must_be):
+    """Share of each source, summing to 1, of one stage; `must_be` begins the error."""
     if isinstance(negatives, str) and negatives in MIXTURES:
         return MIXTURES[negatives]
     if not isinstance(negatives, dict):
         raise ValueError(
-            f'negatives must be "auto", one of {list(MIXTURES)}, a dict of shares or a list of '
-            f"pairs; got {negatives!r}."
+            f"{must_be} one of {list(MIXTURES)} or a dict of shares; got {negatives!r}."
         )
     unknown = [name for name in negatives if name not in PARTS]
     if unknown or not negatives:
@@ -119,6 +120,11 @@ def _check_together(settings, shares):
             '"lsh", "uniform" or both in a dict.'
         )
     if settings.correction == "importance" and "lsh" in shares:
+        if shares is not MIXTURES["lsh"] and shares.keys() != {"lsh"}:
+            raise ValueError(
+                'correction="importance" takes whole buckets and draws nothing beside them, as '
+                f'negatives={settings.negatives!r} would; choose "lsh", or "head_tail" for both.'
+            )
         if not own_sets or settings.hash_family != "dense_simhash":
             raise ValueError(
                 'correction="importance" wants the probability that a row finds a class, which is '

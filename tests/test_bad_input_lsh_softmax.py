@@ -133,6 +133,12 @@ BAD_TOGETHER = {
     "importance of rotations": (
         {"correction": "importance"} | OWN, 'wants .* hash_family="dense_simhash" and share_'
     ),
+    "importance and draws": (
+        {"correction": "importance", "negatives": {"lsh": 1, "uniform": 1}} | OWN | GAUSSIAN,
+        "whole buckets and draws nothing"
+    ),
+    "auto in a list": ({"negatives": [(0, "lsh"), (0.5, "auto")]}, r"negatives from 0.5 on must"),
+    "a list in a list": ({"negatives": [(0, [(0, "lsh")])]}, r"negatives from 0 on must be one of"),
     "importance in one of the stages": (
         {"correction": "importance", "negatives": [(0, "uniform"), (0.5, "lsh")]}, "importance"
     ),
