@@ -139,6 +139,18 @@ def test_share_is_how_often_a_class_is_drawn(shares):
     assert np.mean(z**2) == pytest.approx(1, abs=0.3)
 
 
+@each_mixture
+@pytest.mark.parametrize("n_draws", [N_CLASSES, 10**15])
+def test_as_many_draws_as_classes_take_all_once(shares, n_draws):
+    position, ids = np.zeros((2, N_CLASSES), np.int32)
+    ids[:2] = 7, 3
+    n, weights, share = proposal(shares).extend(0, position, ids, 2, n_draws)
+    assert_array_equal(ids[:2], [7, 3])
+    assert_array_equal(np.sort(ids[:n]), np.arange(N_CLASSES))
+    assert_array_equal(weights, np.ones(N_CLASSES - 2))
+    assert_array_equal(share, np.ones(N_CLASSES))
+
+
 def test_uniform_proposal_says_what_it_does():
     position, ids = np.zeros((2, N_CLASSES), np.int32)
     n, weight, share = UniformProposal(N_CLASSES).extend(1, position, ids, 0, 150)

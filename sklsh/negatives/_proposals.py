@@ -60,9 +60,7 @@ class UniformProposal:
         n = min(n_exact + n_draws, n_classes)
         if 4 * n > 3 * n_classes:  # nearly all anyway: then all, and the sum is exact
             n = n_classes
-            missing = np.ones(n_classes, dtype=bool)
-            missing[ids[:n_exact]] = False
-            ids[n_exact:] = np.flatnonzero(missing)
+            take_others(ids, n_exact)
         else:
             _candidates.take_uniform(seed, position, ids, n_exact, n)
         share = (n - n_exact) / (n_classes - n_exact) if n > n_exact else 0.0
@@ -74,7 +72,8 @@ class Proposal:
 
     A class drawn c times in m draws, each with probability q, stands for c / (m q) classes
     like it. The sum of anything over the drawn classes, so weighted, is right on average
-    for any q > 0 (importance sampling).
+    for any q > 0 (importance sampling). As many draws as there are classes would cost more
+    than all of them, which are then taken once each.
 
     Parameters
     ----------
@@ -118,6 +117,9 @@ class Proposal:
 
         `weights` and `share` are arrays, of the new classes and of all.
         """
+        if n_draws >= len(ids):
+            take_others(ids, n_exact)
+            return len(ids), np.ones(len(ids) - n_exact), np.ones(len(ids))
         counts = np.empty(min(n_draws, len(ids) - n_exact), dtype=np.float32)
         n = _candidates.take_drawn(
             seed, self._threshold, self._alias, n_draws, position, ids, n_exact, counts
@@ -125,3 +127,10 @@ class Proposal:
         q = self.probabilities[ids[:n]]
         share = -np.expm1(n_draws * np.log1p(-np.minimum(q, 1 - 1e-16)))
         return n, counts[: n - n_exact] / (n_draws * q[n_exact:]), share
+
+
+def take_others(ids, n_exact):
+    """Fill a set of ids[:n_exact] up with all other classes."""
+    missing = np.ones(len(ids), dtype=bool)
+    missing[ids[:n_exact]] = False
+    ids[n_exact:] = np.flatnonzero(missing)
