@@ -127,7 +127,7 @@ class RowLSH(WithTables, RowUniform):
 
     **tables
         Parameters of the hash tables over the output layer: width, hash_family, n_bits,
-        n_tables, bucket_size, rehash_every, rehash_growth.
+        n_tables, bucket_size, rehash_every, rehash_growth, redraw_every.
 
     References
     ----------

@@ -25,7 +25,7 @@ class Candidates:
         Where each label of the batch, in CSR order, stands in `ids`.
 
     n_exact : int
-        The first n_exact ids were chosen, the others drawn uniformly from the rest.
+        The first n_exact ids were chosen, labels or retrieved; the others were drawn.
 
     weights : ndarray of shape (n,), float32
         How many classes each candidate stands for in the sum over classes.

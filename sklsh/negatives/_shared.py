@@ -39,9 +39,9 @@ class InBatch(Sampler):
         at where they matter, their average share is an approximation.
         "half_logq" takes half of it, and half of its mean over the labels of the batch: rare
         classes rank higher than they are likely, and the level of the logits stays.
-        "head_tail" weighs a uniformly drawn class by how many it stands for: the softmax's
-        sum over all classes is then estimated without bias, whatever the exact part holds,
-        because the draw does not depend on the logits. Without a uniform tail it changes
+        "head_tail" weighs a drawn class by how many it stands for: the softmax's sum over
+        all classes is then estimated without bias, whatever the exact part holds, because
+        the draw does not depend on the logits. Where nothing is drawn it changes
         nothing. "importance" is the same here. "none" leaves logits as they come.
     """
 
@@ -164,7 +164,7 @@ class LSH(WithTables, Drawn):
 
     **tables
         Parameters of the hash tables over the output layer: width, hash_family, n_bits,
-        n_tables, bucket_size, rehash_every, rehash_growth.
+        n_tables, bucket_size, rehash_every, rehash_growth, redraw_every.
 
     Attributes
     ----------
@@ -177,7 +177,7 @@ class LSH(WithTables, Drawn):
     Notes
     -----
     The design is SLIDE's (arXiv:1903.03129), with three changes: the batch shares one
-    set, hits are re-ranked by estimates of their logits, and a uniform tail is mixed in.
+    set, hits are re-ranked by estimates of their logits, and a random tail is mixed in.
     Rows of a batch find much the same classes: so some of them ask, and a class is scored
     once.
     """
@@ -193,7 +193,7 @@ class LSH(WithTables, Drawn):
         self.rows = CodedRows(n_classes, tables["width"])
 
     def draw(self, hidden, Y, output):
-        """Labels, retrieved classes by rank, then the uniform tail."""
+        """Labels, retrieved classes by rank, then the draw."""
         positions, n_labels = self._begin(Y.indices)
         self.tables.rehash_when_due(output, self.n_threads)
         self.rows.refresh_when_due(output, self.n_threads)
