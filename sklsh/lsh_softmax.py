@@ -49,11 +49,12 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         with the one that it finds.
 
     n_active : int, default=500
-        Negatives of a step, beside the labels; without meaning for "in_batch".
+        Negatives of a step, or of a row with its own set, beside the labels; without meaning
+        for "in_batch" and for the whole buckets of "importance".
 
     share_negatives : bool, default=True
-        Whether the rows of a batch share one set of classes, which is much faster. If not,
-        each has its own, from "lsh", "uniform" or a dict of them.
+        Whether the rows of a batch share one set of classes, which is much faster. If not, each
+        has its own, from "lsh", "uniform" or a dict of them, or all if `n_active` is over half.
 
     query : {"embedding", "label"}, default="embedding"
         What looks up the hash tables: the activations of the row, which finds the classes
@@ -75,8 +76,8 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         - "importance": each retrieved class counts 1 / p times, p the probability that
           hashing finds it: unbiased over the draw of the hash functions, as far as the
           tables are fresh. It wants ``hash_family="dense_simhash"`` and
-          ``share_negatives=False``, and takes whole buckets, however many classes those
-          hold. For classes that are drawn it is "head_tail".
+          ``share_negatives=False``, and takes whole buckets and nothing else, however many
+          classes those hold. Without "lsh" it is "head_tail".
         - "none": the softmax over the classes looked at. Rare classes come out too
           probable.
 
@@ -160,8 +161,8 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         By how much a score has to be better to count.
 
     dtype : {"float32", "bfloat16"}, default="float32"
-        How embedding and output weights are stored; "bfloat16" takes half the memory, and
-        does not go with `normalize`.
+        How embedding and output weights are stored; "bfloat16", half as large, does not go
+        with `normalize`.
 
     product_dtype : {"auto", "float32", "int8"}, default="auto"
         What the dense products of a step are made in, where the batch shares its
