@@ -60,6 +60,9 @@ METHODS = {
     "500 uniform, logq": {"negatives": "uniform", "correction": "logq", "n_active": 500},
     "500 frequency, logq": {"negatives": "frequency", "correction": "logq", "n_active": 500},
     "lsh by label, head-tail": {"negatives": "lsh", "query": "label", "correction": "head_tail"},
+    "lsh + frequency, head-tail": {
+        "negatives": {"lsh": 1, "frequency": 1}, "correction": "head_tail"
+    },
     "lsh + frequency, logq": {"negatives": {"lsh": 1, "frequency": 1}, "correction": "logq"},
     "lsh, then in batch, logq": {
         "negatives": [(0, "lsh"), (0.5, "in_batch")], "correction": "logq"
@@ -98,10 +101,11 @@ def next_token_task(name, parts, n_tokens, args):
         make_ngram_pairs(tokens, args.window, n_tokens=n_tokens, documents=documents)
         for tokens, documents in parts
     ]
+    rows[0] = sample(rows[0], args.rows)
     frequency = np.bincount(rows[0][1], minlength=n_tokens)
-    rows[1:] = [(X[frequency[y] > 0], y[frequency[y] > 0]) for X, y in rows[1:]]
-    limits = [args.rows, args.valid_rows, args.test_rows]
-    rows = [sample(part, limit) for part, limit in zip(rows, limits, strict=True)]
+    known = [(X[frequency[y] > 0], y[frequency[y] > 0]) for X, y in rows[1:]]
+    limits = args.valid_rows, args.test_rows
+    rows[1:] = [sample(part, limit) for part, limit in zip(known, limits, strict=True)]
     frequency = frequency[frequency > 0]
     return Task(name, *rows, frequency, {"input_dropout": 0.1, "hidden_dropout": 0.2})
 
@@ -172,7 +176,8 @@ def judged(model, task, args):
     rank = np.argsort(np.argsort(-task.frequency, kind="stable"))
     if sp.issparse(y):
         right = np.asarray(y[np.arange(len(labels)), labels]).ravel()
-        seldom = np.array([rank[part.indices].min(initial=0) >= args.tail for part in y])
+        labels_of = np.split(y.indices, y.indptr[1:-1])
+        seldom = np.array([len(ids) > 0 and rank[ids].min() >= args.tail for ids in labels_of])
     else:
         right, seldom = labels == y, rank[np.searchsorted(model.classes_, y)] >= args.tail
     result = {"perplexity": float(np.exp(model.log_loss(X, y))), "P@1": float(right.mean())}
