@@ -4,11 +4,8 @@ from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils import gen_batches
 
 from sklsh._sklearn import check_is_fitted, check_k, effective_n_threads
-
-BLOCK = 4096  # features whose embeddings are passed through the network at once
 
 
 class NetworkExplanations:
@@ -44,7 +41,7 @@ class NetworkExplanations:
         check_k(k)
         weights = self._network.output.parameter.as_float32(column)
         gains = np.empty(self.n_features_in_, dtype=np.float32)
-        for block in gen_batches(self.n_features_in_, BLOCK):
+        for block in self._network.row_blocks(self.n_features_in_):
             gains[block] = self._hidden_gain(np.arange(block.start, block.stop)) @ weights
         best = np.argsort(-gains, kind="stable")[:k]
         names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))

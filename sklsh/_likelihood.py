@@ -1,9 +1,7 @@
 """How a softmax over very many classes is judged as a probability model."""
 
 import numpy as np
-from sklearn.utils import gen_batches
 
-from sklsh._network import ROWS_AT_ONCE
 from sklsh._scores import exact_losses, mean_over_labels
 from sklsh._sklearn import check_is_fitted, effective_n_threads
 from sklsh.negatives import LSHSampler
@@ -88,7 +86,7 @@ class Likelihood:
         weights = network.output.parameter.as_float32()[:, :width]
         sampler.fit(weights, network.output.bias)
         n_threads, estimates = effective_n_threads(self.n_jobs), np.empty(X.shape[0])
-        for rows in gen_batches(X.shape[0], ROWS_AT_ONCE):
+        for rows in network.row_blocks(X.shape[0]):
             hidden = network.hidden(X[rows], n_threads)[:, :width]
             estimates[rows] = sampler.estimate_partition(hidden, estimator)
         return estimates

@@ -105,6 +105,11 @@ class Network:
         """What meets the output layer, (n, padded width) float32."""
         return self.head.apply(self._all_hidden(X, n_threads)[-1])
 
+    def row_blocks(self, n_rows):
+        """Slices of so many rows, to pass through `hidden` at a time."""
+        n_at_once = BLOCK_BYTES // (4 * self.output.weights.shape[1])
+        return gen_batches(n_rows, max(1, min(n_at_once, ROWS_AT_ONCE)))
+
     def silent_units(self, X, n_threads=1):
         """Number of hidden units that are zero for all rows of X."""
         layers = zip(self._all_hidden(X, n_threads), self.sizes[1:-1], strict=False)
@@ -159,8 +164,7 @@ class Network:
         rank = rank or self.output.top_k
         ids = np.empty((X.shape[0], k), dtype=np.int32)
         logits = np.empty((X.shape[0], k), dtype=np.float32)
-        n_at_once = BLOCK_BYTES // (4 * self.output.weights.shape[1])
-        for rows in gen_batches(X.shape[0], max(1, min(n_at_once, ROWS_AT_ONCE))):
+        for rows in self.row_blocks(X.shape[0]):
             ids[rows], logits[rows] = rank(self.hidden(X[rows], n_threads), k, n_threads)
         return ids, logits
 
