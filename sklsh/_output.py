@@ -154,7 +154,7 @@ class OutputLayer:
         """
         if len(drawn.ids) == 0:  # the batch has no labels, and nothing else is looked at
             return 0.0, np.zeros_like(hidden)
-        elif isinstance(drawn, RowCandidates):
+        if isinstance(drawn, RowCandidates):
             step = self._step_per_row
         else:
             step = self._step_int8 if self.product_dtype == "int8" else self._step_shared

@@ -85,8 +85,8 @@ class NetworkPredictions:
         under the logistic loss, their sigmoids divided by the row's sum. Multilabel under
         the logistic loss, the probability that the row has the label. Multilabel under the
         softmax, the probability that a label picked from the row's labels is this one; a
-        row sums to 1. Where classes were sampled with correction="none", rare classes come
-        out too probable.
+        row sums to 1. Where classes were sampled with correction="none" or, less so,
+        "half_logq", rare classes come out too probable.
 
         Parameters
         ----------
