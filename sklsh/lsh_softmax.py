@@ -69,8 +69,8 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
           not depend on the row, and near it otherwise. A class is in the set once, and a
           row's own label is never a negative of it.
         - "head_tail": labels and retrieved classes count once; a class drawn c times in m
-          draws of probability q counts c / (m q) times. The softmax's sum is unbiased,
-          whatever was retrieved, from tables of any age.
+          draws of probability q counts c / (m q) times. If any are drawn, the softmax's sum
+          is unbiased, from tables of any age; if not, as for "in_batch", this is "none".
         - "half_logq": half of what "logq" takes, and half of its mean over the labels: rare
           classes rank higher than they are likely.
         - "importance": each retrieved class counts 1 / p times, p the probability that
