@@ -12,6 +12,10 @@ mixed           the same and uniform draws, each weighted by one over its probab
 head and tail   the same classes as they are, and uniform draws from the others
 best and tail   the classes of largest logit, found exactly, and uniform draws from the others
 uniform         uniform draws, without replacement
+shared lsh      one set for all queries, as a training step has it: labels drawn by frequency, one
+                for each query, classes that the buckets of queries hold, ranked by their logit,
+                and a quarter of uniform draws; head and tail
+shared uniform  the same labels, and uniform draws
 by frequency    draws by frequency^0.75 in the training rows, with replacement, weighted by one
                 over their expected number
 all             the exact sum, in blocks
@@ -34,15 +38,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+import scipy.sparse as sp
 from results import facts
 from scipy.special import logsumexp
 
 from sklsh import SLIDEClassifier
 from sklsh._batches import as_batch
 from sklsh._memory import padded
+from sklsh._output import OutputLayer
 from sklsh._top_k import top_k
 from sklsh.datasets import make_xmc_classification
-from sklsh.negatives import LSHSampler
+from sklsh.negatives import LSH, Drawn, LSHSampler
 from sklsh.negatives._partition import Sums, UnitRows, log_sum_exp
 
 ESTIMATORS = "importance", "mixed", "head_tail"
@@ -103,6 +109,37 @@ def by_uniform(vectors, offset, queries, n, seed):
     return {"uniform": (estimate, n, None)}
 
 
+def by_shared_sets(vectors, offset, frequency, queries, n, seed):
+    """Candidates of a training step whose rows are the queries."""
+    n_classes, width = vectors.shape
+    output = OutputLayer(n_classes, width)
+    output.weights[:, :width], output.bias[:] = vectors, offset
+    labels = np.random.default_rng(seed).choice(
+        n_classes, size=len(queries), p=frequency / frequency.sum()
+    )
+    Y = as_batch(sp.csr_array((np.ones(len(labels)), labels, np.arange(len(labels) + 1))))
+    samplers = {
+        "shared lsh": LSH(
+            n_classes, "head_tail", n_active=n, seed=seed, width=width, hash_family="simhash",
+            n_bits="auto", n_tables=8, bucket_size=24, rehash_every=10**9, rehash_growth=1,
+        ),
+        "shared uniform": Drawn(n_classes, "head_tail", n_active=n, seed=seed),
+    }  # fmt: skip
+    wide = aligned(queries)
+
+    def estimate(sampler):
+        drawn = sampler.draw(wide, Y, output)
+        logits = wide @ output.weights[drawn.ids].T + output.bias[drawn.ids]
+        return logsumexp(logits + np.log(drawn.weights), axis=1)
+
+    return {
+        name: (
+            functools.partial(estimate, sampler), len(sampler.draw(wide, Y, output).ids), None
+        )
+        for name, sampler in samplers.items()
+    }  # fmt: skip
+
+
 def by_all(sampler, queries, seed):
     """Nothing is drawn."""
     estimate = functools.partial(sampler.log_partition, queries)
@@ -156,6 +193,9 @@ def ways(vectors, offset, frequency, queries):
     for n in N_DRAWN:
         yield f"{n:,} draws", functools.partial(by_uniform, *data, n)
     if frequency is not None:
+        for n in N_DRAWN:
+            way = functools.partial(by_shared_sets, vectors, offset, frequency, queries, n)
+            yield f"{n:,} negatives", way
         for n in N_DRAWN:
             way = functools.partial(by_frequency, sampler._items, frequency, queries, n)
             yield f"{n:,} draws", way
