@@ -123,7 +123,7 @@ def test_sizes_that_cannot_be_counted_are_refused(kind, sizes):
 def test_models_that_do_not_fit_are_refused_with_their_bytes(kind, monkeypatch):
     model = fitted(kind)
     monkeypatch.setattr(_memory, "available_bytes", lambda: 1000)
-    needed = 4 * (2**6 + 1024) + 8 * 1024 + 4 * 2048
+    needed = 4 * (2**6 + 1024) + 8 * 1024 + 4 * 4096
     message = f"A model of 3 features and 1 x 64 cells .* would take {needed:,} bytes"
     refused(model, MemoryError, message, "fit", rows_for(kind), Y)
 
