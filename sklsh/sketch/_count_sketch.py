@@ -1,7 +1,7 @@
 """CountSketch: totals of a stream by key, in memory that does not depend on the keys."""
 
 import copy
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -11,7 +11,6 @@ from sklsh._memory import aligned_zeros, require_bytes, writable
 from sklsh._sklearn import (
     Interval,
     StrOptions,
-    VersionStamp,
     at_least,
     check_k,
     effective_n_threads,
@@ -25,10 +24,11 @@ from sklsh.sketch._checks import (
     checked_values,
     like_values,
 )
+from sklsh.sketch._linear import LinearSketch
 from sklsh.sketch._top_k import TopK, magnitudes
 
 
-class CountSketch(VersionStamp):
+class CountSketch(LinearSketch):
     """Totals by key of a stream of (key, value) pairs, estimated from a fixed table of cells.
 
     Each of `depth` rows has `width` cells. A key has one cell and one sign in each row, drawn
@@ -54,7 +54,8 @@ class CountSketch(VersionStamp):
         negative.
 
     top_k : int, default=0
-        Keys of largest estimate to keep track of for `heavy_hitters`; 0 for none.
+        Keys of largest estimate to keep track of for `heavy_hitters`; 0 for none. Where
+        sketches combine, what either follows is compared anew.
 
     random_state : int, RandomState instance or None, default=None
         Draws the hash. Sketches to be combined need the same integer.
@@ -257,29 +258,6 @@ class CountSketch(VersionStamp):
         best = np.argsort(-magnitudes(estimates), kind="stable")[:k]
         return keys[best], like_values(estimates[best])
 
-    def merge(self, other):
-        """Add the stream of another sketch, as `+=` does.
-
-        Parameters
-        ----------
-        other : CountSketch
-            Of the same width, depth, n_columns, estimate and random_state. What either
-            follows by `top_k` is compared anew.
-
-        Returns
-        -------
-        self : CountSketch
-            The sketch, changed.
-
-        Raises
-        ------
-        ValueError
-            If the two were not drawn alike; names what differs.
-        """
-        if not isinstance(other, CountSketch):
-            raise TypeError(f"other must be a CountSketch; got {type(other).__name__}.")
-        return self._combine(other, np.add)
-
     def scale(self, factor):
         """Multiply all totals, as `*=` does.
 
@@ -326,27 +304,6 @@ class CountSketch(VersionStamp):
             Shares nothing with this one.
         """
         return copy.deepcopy(self)
-
-    def __add__(self, other):
-        return self.copy().__iadd__(other)
-
-    def __iadd__(self, other):
-        return self._combine(other, np.add) if isinstance(other, CountSketch) else NotImplemented
-
-    def __sub__(self, other):
-        return self.copy().__isub__(other)
-
-    def __isub__(self, other):
-        same = isinstance(other, CountSketch)
-        return self._combine(other, np.subtract) if same else NotImplemented
-
-    def __mul__(self, factor):
-        return self.copy().scale(factor) if isinstance(factor, Real) else NotImplemented
-
-    __rmul__ = __mul__
-
-    def __imul__(self, factor):
-        return self.scale(factor) if isinstance(factor, Real) else NotImplemented
 
     def __repr__(self):
         return (
