@@ -50,6 +50,46 @@ class Sketch:
         return self.rows(key).min(axis=0)
 
 
+# ---- _race ----
+
+
+def counter_of(code, row, width, hashed, seed):
+    """Place of a code in a row of counters; None if it has none."""
+    if code < 0:
+        return None
+    return mix((mix((mix(seed) + row) & WORD) + int(code)) & WORD) & (width - 1) if hashed else code
+
+
+def counted(codes, values, width, hashed, seed):
+    """Counters (n_rows, width, n_columns) after the values of all codes."""
+    cells = np.zeros((codes.shape[1], width, values.shape[1]))
+    for own, value in zip(codes, values, strict=True):
+        for r, code in enumerate(own):
+            place = counter_of(code, r, width, hashed, seed)
+            if place is not None:
+                cells[r, place] += value
+    return cells
+
+
+def counters(codes, cells, hashed, seed):
+    """What each row of counters holds for each vector: (n, n_rows, n_columns)."""
+    found = np.zeros((*codes.shape, cells.shape[2]))
+    for i, own in enumerate(codes):
+        for r, code in enumerate(own):
+            place = counter_of(code, r, cells.shape[1], hashed, seed)
+            if place is not None:
+                found[i, r] = cells[r, place]
+    return found
+
+
+def code_of_steps(projections, offsets, width):
+    """31 bits of hash of the steps of one code."""
+    chained = 0
+    for step in np.floor(projections.astype(float) / width + offsets):
+        chained = mix((chained + int(np.clip(step, -(2.0**53), 2.0**53))) & WORD)
+    return chained >> 33
+
+
 # ---- _active_table, _top_k_table ----
 
 

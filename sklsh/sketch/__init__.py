@@ -1,6 +1,7 @@
-"""Sketches of streams: totals by key in fixed memory, and the keys of largest total."""
+"""Sketches of streams: totals by key and sums of kernels in fixed memory."""
 
 from sklsh.sketch._count_sketch import CountSketch
+from sklsh.sketch._race import RACE
 from sklsh.sketch._top_k import TopK
 
-__all__ = ["CountSketch", "TopK"]
+__all__ = ["RACE", "CountSketch", "TopK"]

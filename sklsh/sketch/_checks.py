@@ -3,6 +3,10 @@
 from numbers import Real
 
 import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import check_array
+
+from sklsh._sklearn import checked_csr
 
 LARGEST = float(np.finfo(np.float32).max)
 SAME = ("width", "depth", "n_columns", "estimate", "seed")  # in sketches that combine
@@ -39,6 +43,36 @@ def checked_values(values, n, n_columns):
     return values
 
 
+def checked_vectors(X, n_features):
+    """X as float32, an array or a csr_array, or ValueError."""
+    with np.errstate(over="ignore"):  # it is refused as infinite
+        X = check_array(
+            X, accept_sparse="csr", dtype=np.float32, ensure_min_samples=0, input_name="X"
+        )
+    if X.shape[1] != n_features:
+        raise ValueError(f"X must have {n_features} features; got {X.shape[1]}.")
+    return checked_csr(X) if sp.issparse(X) else X
+
+
+def checked_weights(weights, n, n_columns):
+    """Weights as a contiguous float64 array of shape (n, n_columns), or ValueError."""
+    if weights is None:
+        return np.ones((n, n_columns))
+    weights = np.asarray(weights)
+    shapes = [(n,)] * (n_columns == 1) + [(n, n_columns)]
+    if weights.shape not in shapes:
+        raise ValueError(
+            f"weights must have shape {' or '.join(map(str, shapes))}, as X has {n} rows and "
+            f"n_columns is {n_columns}; got {weights.shape}."
+        )
+    if weights.size and weights.dtype.kind not in "iufb":
+        raise ValueError(f"weights must be real numbers; got dtype {weights.dtype}.")
+    weights = np.ascontiguousarray(weights, dtype=np.float64).reshape(n, n_columns)
+    if not (abs(weights) <= LARGEST).all():
+        raise ValueError("weights must be finite, and within the range of float32.")
+    return weights
+
+
 def checked_factor(factor):
     """A factor as a float, or ValueError."""
     if not isinstance(factor, Real) or not abs(factor) <= LARGEST:
@@ -60,9 +94,9 @@ def check_width(width):
         )
 
 
-def check_alike(one, other):
+def check_alike(one, other, same=SAME):
     """Raise ValueError, naming what differs, unless two sketches were drawn alike."""
-    values = {name: (getattr(one, name), getattr(other, name)) for name in SAME}
+    values = {name: (getattr(one, name), getattr(other, name)) for name in same}
     differing = [f"{name} ({a} and {b})" for name, (a, b) in values.items() if a != b]
     if differing:
         raise ValueError(
