@@ -86,8 +86,9 @@ def code_of_steps(projections, offsets, width):
     """31 bits of hash of the steps of one code."""
     chained = 0
     for step in np.floor(projections.astype(float) / width + offsets):
-        chained = mix((chained + int(np.clip(step, -(2.0**53), 2.0**53))) & WORD)
-    return chained >> 33
+        step = int(np.clip(step, -(2.0**53), 2.0**53))
+        chained = (chained * 0x9E3779B97F4A7C15 + step) & WORD
+    return mix(chained) >> 33
 
 
 # ---- _active_table, _top_k_table ----

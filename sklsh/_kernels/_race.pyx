@@ -6,7 +6,6 @@ doubles. A negative code has no cell.
 """
 
 from cython.parallel import prange
-from libc.math cimport floor
 from libc.string cimport memset
 
 from sklsh._kernels._random cimport mix
@@ -17,6 +16,7 @@ cdef enum:
     AHEAD = 16         # vectors whose cells are in flight
 
 cdef double FARTHEST = 2.0 ** 53  # step from the origin; beyond it steps are not told apart
+cdef unsigned long long SPREAD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: few steps never meet
 
 
 def add(
@@ -50,8 +50,7 @@ cdef void add_to_row(
     """Add the values of n vectors to one row; their codes there lie `stride` apart."""
     cdef:
         Py_ssize_t place[CHUNK]
-        Py_ssize_t chunk, first, m, i, c
-        double* cell
+        Py_ssize_t chunk, first, m, i
     for chunk in range((n + CHUNK - 1) // CHUNK):
         first = chunk * CHUNK
         m = min(n - first, CHUNK)
@@ -60,9 +59,7 @@ cdef void add_to_row(
             ask_ahead(row, place, i + AHEAD, m, n_columns)
             if place[i] < 0:
                 continue
-            cell = row + place[i] * n_columns
-            for c in range(n_columns):
-                cell[c] += values[(first + i) * n_columns + c]
+            add_vector(row + place[i] * n_columns, values + (first + i) * n_columns, n_columns)
 
 
 def look_up(
@@ -110,9 +107,8 @@ cdef void look_up_chunk(
                 ask_ahead(row, place, i + AHEAD, m, n_columns)
                 if place[i] < 0:
                     continue
-                mean = means + (i * n_groups + g) * n_columns
-                for c in range(n_columns):
-                    mean[c] += row[place[i] * n_columns + c]
+                add_vector(means + (i * n_groups + g) * n_columns,
+                           row + place[i] * n_columns, n_columns)
         for i in range(m):
             mean = means + (i * n_groups + g) * n_columns
             for c in range(n_columns):
@@ -134,6 +130,17 @@ cdef inline void find_places(
             place[i] = code
         else:
             place[i] = <Py_ssize_t> (mix(salt + <unsigned long long> code) & mask)
+
+
+cdef inline void add_vector(double* out, const double* x, Py_ssize_t n) noexcept nogil:
+    """out += x"""
+    cdef Py_ssize_t c
+    if n == 2:           # a sum of targets and one of weights: no loop
+        out[0] += x[0]
+        out[1] += x[1]
+    else:
+        for c in range(n):
+            out[c] += x[c]
 
 
 cdef inline void ask_ahead(
@@ -171,14 +178,17 @@ cdef void hash_steps(
     cdef:
         Py_ssize_t r, p
         unsigned long long chained
-        double step
+        long long step
+        double place
     for r in range(n_codes):
         chained = 0
         for p in range(r * n_steps, (r + 1) * n_steps):
-            step = floor(projections[p] * inverse_width + offsets[p])
-            if not step > -FARTHEST:  # or not a number
-                step = -FARTHEST
-            elif step > FARTHEST:
-                step = FARTHEST
-            chained = mix(chained + <unsigned long long> <long long> step)
-        codes[r] = <int> (chained >> 33)
+            place = projections[p] * inverse_width + offsets[p]
+            if not place > -FARTHEST:  # or not a number
+                place = -FARTHEST
+            elif place > FARTHEST:
+                place = FARTHEST
+            step = <long long> place
+            step -= step > place       # down, not towards zero
+            chained = chained * SPREAD + <unsigned long long> step
+        codes[r] = <int> (mix(chained) >> 33)
