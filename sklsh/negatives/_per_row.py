@@ -12,6 +12,7 @@ from sklsh.negatives._protocol import (
     RowCandidates,
     Sampler,
     WithTables,
+    check_labels,
     one_label_each,
     shift_of,
 )
@@ -60,9 +61,7 @@ class RowUniform(Sampler):
         return self._draw(Y, no_codes, NO_TABLES, NO_TABLES, bucket_cap=0, n_retrieved=0)
 
     def _begin(self, Y):
-        labels = Y.indices
-        if len(labels) and not (0 <= labels.min() and labels.max() < self.n_classes):
-            raise ValueError(f"labels must lie in [0, {self.n_classes}).")
+        check_labels(Y.indices, self.n_classes)
         self._n_draws += 1
 
     def _draw(self, Y, codes, starts, bucket_ids, *, bucket_cap, n_retrieved):

@@ -179,6 +179,12 @@ class WithTables:
         return self.tables.nbytes
 
 
+def check_labels(labels, n_classes):
+    """Raise ValueError unless all labels are classes."""
+    if len(labels) and not (0 <= labels.min() and labels.max() < n_classes):
+        raise ValueError(f"labels must lie in [0, {n_classes}).")
+
+
 def one_label_each(Y, seed):
     """A random label of each row of Y, -1 for a row without: (n,) int32."""
     n_labels = np.diff(Y.indptr)

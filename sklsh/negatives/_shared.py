@@ -14,6 +14,7 @@ from sklsh.negatives._protocol import (
     Inclusion,
     Sampler,
     WithTables,
+    check_labels,
     one_label_each,
     shift_of,
 )
@@ -70,8 +71,7 @@ class InBatch(Sampler):
     def _begin(self, labels):
         if self._position is None:
             self.prepare(self.n_threads)
-        if len(labels) and not (0 <= labels.min() and labels.max() < self.n_classes):
-            raise ValueError(f"labels must lie in [0, {self.n_classes}).")
+        check_labels(labels, self.n_classes)
         self._n_draws += 1
         positions = np.empty(len(labels), dtype=np.int32)
         n = _candidates.take_labels(labels, self._position, self._ids, positions)
