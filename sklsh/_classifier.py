@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 
 from sklsh._auto import dropout_for, epochs_for, hidden_dropout_for, loss_for, rows_per_step
 from sklsh._callbacks import EpochCallbacks, without_callbacks
+from sklsh._constraints import CONSTRAINTS
 from sklsh._explanation import NetworkExplanations
 from sklsh._fitted import FittedNetwork
 from sklsh._head import Head
@@ -57,6 +58,7 @@ class NetworkClassifier(
     What only some of them let users set has its usual value here.
     """
 
+    _parameter_constraints = CONSTRAINTS
     query = "embedding"
     frequency_power = 0.75
     redraw_every = None

@@ -1,14 +1,11 @@
 """LSHSoftmaxClassifier: a probability model over very many classes, by sampled softmax."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 from sklsh._classifier import NetworkClassifier
-from sklsh._hashing import HASH_FAMILIES, MAX_BITS
 from sklsh._likelihood import Likelihood
 from sklsh._scores import LogLikelihood, mean_over_labels
-from sklsh._sklearn import Interval, StrOptions, at_least, fraction
-from sklsh._storage import STORAGE
-from sklsh.optimizers import OPTIMIZERS, Optimizer
+from sklsh._sklearn import Interval, StrOptions, at_least
 
 __all__ = ["LSHSoftmaxClassifier"]
 
@@ -261,47 +258,15 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
     _least_layers = 0
     _validation_score = LogLikelihood
 
-    _parameter_constraints = {
-        "hidden_layer_sizes": [at_least(1), "array-like"],
+    _parameter_constraints = NetworkClassifier._parameter_constraints | {
         "negatives": [str, dict, list, tuple],
-        "n_active": [at_least(1)],
         "share_negatives": ["boolean"],
         "query": [StrOptions({"embedding", "label"})],
         "correction": [StrOptions({"head_tail", "logq", "half_logq", "importance", "none"})],
         "frequency_power": [Interval(Real, 0, 1, closed="both")],
         "temperature": [Interval(Real, 1e-30, 1e30, closed="both")],
         "normalize": ["boolean"],
-        "hash_family": [StrOptions(set(HASH_FAMILIES))],
-        "n_bits": [StrOptions({"auto"}), Interval(Integral, 1, MAX_BITS, closed="both")],
-        "n_tables": [at_least(1)],
-        "bucket_size": [at_least(1)],
-        "rehash_every": [at_least(1)],
-        "rehash_growth": [at_least(1, Real)],
         "redraw_every": [None, at_least(1)],
-        "prediction": [StrOptions({"exact", "lsh"})],
-        "input_dropout": [StrOptions({"auto"}), fraction()],
-        "hidden_dropout": [StrOptions({"auto"}), fraction()],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "learning_rate": [StrOptions({"linear", "cosine", "invscaling", "constant"})],
-        "power_t": [at_least(0, Real)],
-        "beta_1": [fraction()],
-        "beta_2": [fraction()],
-        "epsilon": [Interval(Real, 1e-30, 1e30, closed="both")],
-        "batch_size": [StrOptions({"auto"}), at_least(1)],
-        "max_iter": [StrOptions({"auto"}), at_least(1)],
-        "shuffle": ["boolean"],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [at_least(1)],
-        "tol": [at_least(0, Real)],
-        "dtype": [StrOptions(set(STORAGE))],
-        "product_dtype": [StrOptions({"auto", "float32", "int8"})],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
-        "n_jobs": [None, Integral],
     }
 
     def __init__(

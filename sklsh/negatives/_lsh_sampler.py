@@ -299,8 +299,8 @@ class LSHSampler(VersionStamp, BaseEstimator):
         then counts n' / m times if it is drawn.
 
         None is the best everywhere. On a trained model of 20,000 classes and on random vectors
-        "importance" and "mixed" have several times less variance than the others at the same
-        cost. On a model of 131,072 classes and fewer training rows "importance" is of no use,
+        "importance" and "mixed" have two to several times less variance than the others at the
+        same cost. On a model of 131,072 classes and fewer training rows "importance" is of no use,
         and uniform draws are mostly nearer to log Z than "mixed", with more variance (README).
 
         Hashing a query takes O(K L n_features), and each item looked at O(n_features), at
