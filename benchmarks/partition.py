@@ -46,12 +46,15 @@ from sklsh import SLIDEClassifier
 from sklsh._batches import as_batch
 from sklsh._memory import padded
 from sklsh._output import OutputLayer
-from sklsh._top_k import top_k
 from sklsh.datasets import make_xmc_classification
 from sklsh.negatives import LSH, Drawn, LSHSampler
-from sklsh.negatives._partition import Sums, UnitRows, log_sum_exp
+from sklsh.negatives._partition import log_sum_exp
 
-ESTIMATORS = "importance", "mixed", "head_tail"
+BY_TABLES = {
+    "importance": {"estimator": "importance"},
+    "mixed": {"estimator": "mixed"},
+    "head and tail": {"estimator": "head_tail", "head": "buckets"},
+}
 TABLES = ((0, 16), (-3, 16), (3, 64), (0, 64))  # bits, above those of "auto", and tables
 N_TAIL = 256
 N_BEST = (10, 100)
@@ -93,20 +96,32 @@ def by_tables(vectors, offset, queries, n_bits, n_tables, seed):
     making = time.process_time() - begin
     found = len(sampler.candidates(queries).indices) / len(queries) + n_bits * n_tables
     return {
-        estimator.replace("_", " and "): (
-            functools.partial(sampler.estimate_partition, queries, estimator),
-            found + N_TAIL * (estimator != "importance"),
+        name: (
+            functools.partial(sampler.estimate_partition, queries, **settings),
+            found + N_TAIL * (name != "importance"),
             making,
         )
-        for estimator in ESTIMATORS
+        for name, settings in BY_TABLES.items()
     }
 
 
 def by_uniform(vectors, offset, queries, n, seed):
     """A draw of classes."""
-    sampler = LSHSampler(1, n_tables=1, n_uniform=n, random_state=seed).fit(vectors, offset)
+    sampler = without_tables(vectors, offset, n, seed)
     estimate = functools.partial(sampler.estimate_partition, queries, "uniform")
     return {"uniform": (estimate, n, None)}
+
+
+def by_best(vectors, offset, queries, k, seed):
+    """The best classes of all and a uniform tail."""
+    sampler = without_tables(vectors, offset, N_TAIL, seed)
+    estimate = functools.partial(sampler.estimate_partition, queries, n_head=k)
+    return {"best and tail": (estimate, k + N_TAIL, None)}
+
+
+def without_tables(vectors, offset, n_uniform, seed):
+    """A sampler for what does not look at its tables, which are as small as can be."""
+    return LSHSampler(1, n_tables=1, n_uniform=n_uniform, random_state=seed).fit(vectors, offset)
 
 
 def by_shared_sets(vectors, offset, frequency, queries, n, seed):
@@ -146,18 +161,6 @@ def by_all(sampler, queries, seed):
     return {"all": (estimate, sampler.n_items_, None)}
 
 
-def by_best(sampler, vectors, offset, queries, k, seed):
-    """The best classes of all and a uniform tail."""
-    weights = aligned(vectors)
-
-    def estimate():
-        best, _ = top_k(aligned(queries), weights, np.float32(offset), k, 1)
-        found = k * np.arange(len(best) + 1), best.ravel()
-        return Sums(sampler._items, UnitRows.of(queries), found, 1).head_tail(N_TAIL, seed)
-
-    return {"best and tail": (estimate, k + N_TAIL, None)}
-
-
 def by_frequency(items, frequency, queries, n, seed):
     """Draws with replacement by frequency^0.75, of which no class has none."""
     share = (frequency + 0.5) ** 0.75
@@ -166,8 +169,8 @@ def by_frequency(items, frequency, queries, n, seed):
 
     def estimate():
         ids = np.searchsorted(edges, rng.random(len(queries) * n)).astype(np.int32)
-        rows, indptr = UnitRows.of(queries), n * np.arange(len(queries) + 1)
-        logits = items.logits(items.cosines(rows, indptr, ids, 1), rows, indptr, ids)
+        indptr = n * np.arange(len(queries) + 1)
+        logits = items.logits(aligned(queries), indptr, ids, 1)
         return log_sum_exp(logits - np.log(n * share)[ids], indptr)
 
     return {"by frequency": (estimate, n, None)}
@@ -189,7 +192,7 @@ def ways(vectors, offset, frequency, queries):
         way = functools.partial(by_tables, *data, n_bits, n_tables)
         yield f"{n_bits} bits, {n_tables} tables", way
     for k in N_BEST:
-        yield f"best {k}", functools.partial(by_best, sampler, *data, k)
+        yield f"best {k}", functools.partial(by_best, *data, k)
     for n in N_DRAWN:
         yield f"{n:,} draws", functools.partial(by_uniform, *data, n)
     if frequency is not None:

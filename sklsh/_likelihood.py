@@ -1,10 +1,14 @@
 """How a softmax over very many classes is judged as a probability model."""
 
+import functools
+
 import numpy as np
 
 from sklsh._scores import exact_losses, mean_over_labels
 from sklsh._sklearn import check_is_fitted, effective_n_threads
 from sklsh.negatives import LSHSampler
+from sklsh.negatives._partition import Items
+from sklsh.negatives._partition_estimator import PartitionEstimator
 
 
 class Likelihood:
@@ -45,48 +49,73 @@ class Likelihood:
         losses, _ = exact_losses(self._network, X, Y, effective_n_threads(self.n_jobs))
         return float(np.average(losses, weights=weight))
 
-    def partition_estimate(self, X, estimator="mixed", n_uniform=1000):
+    def partition_estimate(
+        self, X, estimator="head_tail", n_uniform=256, *, head="best", n_head=100
+    ):
         """Estimate the logarithm of each row's softmax sum from a few of the classes.
 
-        Hash tables are made over the output weights, with `n_bits`, `n_tables` and
-        `bucket_size`, by independent Gaussian projections; one set of functions, which
-        `random_state` of the fit has fixed, serves all rows. A row's log-probability of
-        class j is its logit less this.
+        A row's log-probability of class j is its logit less this. Where the estimate goes by
+        hash buckets, tables are made over the output weights first, with `n_bits`,
+        `n_tables` and `bucket_size`, by independent Gaussian projections; one set of
+        functions, which `random_state` of the fit has fixed, serves all rows. The others
+        make no tables and no copy of the weights.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
-        estimator : {"mixed", "head_tail", "importance", "uniform"}, default="mixed"
+        estimator : {"head_tail", "mixed", "importance", "uniform"}, default="head_tail"
             How, and when it is unbiased: see
             :meth:`sklsh.negatives.LSHSampler.estimate_partition`.
 
-        n_uniform : int, default=1000
+        n_uniform : int, default=256
             Classes drawn uniformly for each row by all but "importance".
+
+        head : {"best", "buckets"}, default="best"
+            What "head_tail" adds up as it is: the `n_head` classes of largest logit, found
+            exactly, or the classes in the row's hash buckets.
+
+        n_head : int, default=100
+            Classes in a head of the best.
 
         Returns
         -------
         log_partition : ndarray of shape (n_samples,), float64
-            Logarithms of the estimates; those, not these, are unbiased.
+            Logarithms of the estimates; those, not these, are unbiased. They are exact where
+            half of the classes or more would be looked at.
 
         Raises
         ------
+        ValueError
+            If an argument is none of these, or a head of buckets is asked for an estimator
+            without a head.
+
         MemoryError
-            If a copy of the output weights and the tables would not fit; says how many
-            bytes they take.
+            If what a block of rows looks at, or a copy of the output weights and tables over
+            them, would not fit; says how many bytes they take.
         """
         X = self._checked(X)
         self._validate_params()  # what follows goes by parameters that may be set after fit
-        network, width = self._network, self._network.sizes[-2]
-        sampler = LSHSampler(
-            n_bits=self.n_bits, n_tables=self.n_tables, bucket_size=self.bucket_size,
-            n_uniform=n_uniform, random_state=self._tables_for_prediction.seed, n_jobs=self.n_jobs,
-        )  # fmt: skip
-        weights = network.output.parameter.as_float32()[:, :width]
-        sampler.fit(weights, network.output.bias)
-        n_threads, estimates = effective_n_threads(self.n_jobs), np.empty(X.shape[0])
+        wanted = PartitionEstimator.checked(estimator, head, n_head, n_uniform)
+        network, n_threads = self._network, effective_n_threads(self.n_jobs)
+        estimate, estimates = self._estimate_of_hidden(wanted, n_threads), np.empty(X.shape[0])
         for rows in network.row_blocks(X.shape[0]):
-            hidden = network.hidden(X[rows], n_threads)[:, :width]
-            estimates[rows] = sampler.estimate_partition(hidden, estimator)
+            estimates[rows] = estimate(network.hidden(X[rows], n_threads), rows.start)
         return estimates
+
+    def _estimate_of_hidden(self, wanted, n_threads):
+        """What takes activations, and the place of their first row among all, to estimates."""
+        output, seed = self._network.output, self._tables_for_prediction.seed
+        if wanted.needs_tables and not wanted.looks_at_half(len(output.bias)):
+            sampler = LSHSampler(
+                n_bits=self.n_bits, n_tables=self.n_tables, bucket_size=self.bucket_size,
+                n_uniform=wanted.n_uniform, random_state=seed, n_jobs=self.n_jobs,
+            )  # fmt: skip
+            weights = output.parameter.as_float32()[:, : self._network.sizes[-2]]
+            sampler.fit(weights, output.bias)
+            return functools.partial(sampler._estimate_rows, wanted)
+        items = Items(output.weights, output.bias)
+        return lambda hidden, first: wanted.without_tables(
+            items, hidden, (seed << 32) + first, n_threads
+        )

@@ -64,13 +64,13 @@ def fraction():
     return Interval(Real, 0, 1, closed="left")
 
 
-def check_k(k, most=np.inf, what=""):
+def check_k(k, most=np.inf, what="", name="k"):
     """Raise ValueError unless k is an integer from 1 to `most`, the number of `what`."""
     if not isinstance(k, Integral) or isinstance(k, bool) or not 1 <= k <= most:
         wanted = "of at least 1"
         if most < np.inf:
             wanted = f"between 1 and the number of {what}, {most}"
-        raise ValueError(f"k must be an integer {wanted}; got {k!r}.")
+        raise ValueError(f"{name} must be an integer {wanted}; got {k!r}.")
 
 
 def check_sample_weight(sample_weight, X, dtype=None):

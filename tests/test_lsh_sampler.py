@@ -13,7 +13,13 @@ from sklearn.exceptions import NotFittedError
 from sklsh import _memory
 from sklsh.negatives import LSHSampler
 
-ESTIMATORS = ["mixed", "importance", "head_tail", "uniform"]
+ESTIMATORS = {
+    "mixed": {"estimator": "mixed"},
+    "importance": {"estimator": "importance"},
+    "head_tail": {"head": "buckets"},
+    "best": {"n_head": 10},
+    "uniform": {"estimator": "uniform"},
+}
 N_BITS, N_TABLES = 5, 6
 
 
@@ -61,6 +67,10 @@ def make(random_state=0, **settings):
     return LSHSampler(**settings, random_state=random_state)
 
 
+def estimated(sampler, queries, name):
+    return sampler.estimate_partition(queries, **ESTIMATORS[name])
+
+
 @pytest.fixture(scope="module", params=[300, pytest.param(2000, marks=pytest.mark.slow)])
 def draws(request):
     """Estimates over the exact Z, and what was found, for independent hash functions."""
@@ -72,7 +82,7 @@ def draws(request):
             sampler = make(seed).fit(V, OFFSET)
             found[seed] = sampler.candidates(Q).toarray() > 0
             for name in ESTIMATORS:
-                ratios[name][seed] = np.exp(sampler.estimate_partition(Q, name) - LOG_Z)
+                ratios[name][seed] = np.exp(estimated(sampler, Q, name) - LOG_Z)
     return ratios, found
 
 
@@ -155,7 +165,7 @@ def test_at_wide_angles_probabilities_are_worth_more_than_a_head():
     samplers = [make(seed, n_bits=8, n_tables=8).fit(vectors, offset) for seed in range(40)]
     log_z = samplers[0].log_partition(queries)
     errors = {
-        name: [np.expm1(s.estimate_partition(queries, name) - log_z) for s in samplers]
+        name: [np.expm1(estimated(s, queries, name) - log_z) for s in samplers]
         for name in ("mixed", "head_tail")
     }
     assert np.square(errors["mixed"]).mean() < 0.5 * np.square(errors["head_tail"]).mean()
@@ -172,26 +182,26 @@ def test_more_than_a_block_of_queries(monkeypatch):
     sampler = make().fit(V, OFFSET)
     assert_allclose(sampler.log_partition(many), np.tile(LOG_Z, 100), atol=1e-5)
     assert_allclose(
-        sampler.estimate_partition(many, "importance"),
-        np.tile(sampler.estimate_partition(Q, "importance"), 100),
+        estimated(sampler, many, "importance"),
+        np.tile(estimated(sampler, Q, "importance"), 100),
     )
-    by_draws = sampler.estimate_partition(many, "uniform").reshape(100, 4)
+    by_draws = estimated(sampler, many, "uniform").reshape(100, 4)
     assert len(np.unique(by_draws[:, 0])) == 100  # each query has draws of its own
 
 
-@pytest.mark.parametrize("name", ["mixed", "head_tail", "uniform"])
+@pytest.mark.parametrize("name", ["mixed", "head_tail", "best", "uniform"])
 @pytest.mark.parametrize("n_uniform", [150, 10**9])
 def test_sums_are_exact_where_half_of_the_items_are_looked_at(name, n_uniform):
     sampler = make(n_uniform=n_uniform).fit(V, OFFSET)
-    assert_allclose(sampler.estimate_partition(Q, name), LOG_Z, atol=1e-5)
+    assert_allclose(estimated(sampler, Q, name), LOG_Z, atol=1e-5)
 
 
 def test_head_and_tail_are_exact_where_they_hold_all():
     everything = make(n_bits=1, n_tables=64, n_uniform=140).fit(V, OFFSET)
     assert (np.diff(everything.candidates(Q).indptr) > 160).all()
-    assert_allclose(everything.estimate_partition(Q, "head_tail"), LOG_Z, atol=1e-5)
-    assert_allclose(everything.estimate_partition(Q, "importance"), LOG_Z, atol=0.01)
-    assert_allclose(everything.estimate_partition(Q, "mixed"), LOG_Z, atol=0.01)
+    assert_allclose(estimated(everything, Q, "head_tail"), LOG_Z, atol=1e-5)
+    assert_allclose(estimated(everything, Q, "importance"), LOG_Z, atol=0.01)
+    assert_allclose(estimated(everything, Q, "mixed"), LOG_Z, atol=0.01)
 
 
 def test_sample_is_a_row_of_candidates():
@@ -230,13 +240,13 @@ def test_zero_vectors_have_no_angle_and_are_never_found():
     sampler, without = make().fit(vectors, offset), make().fit(V, OFFSET)
     queries = np.vstack([Q, np.zeros(16)])
     assert sampler.candidates(queries).indices.max() < 300
-    estimate = sampler.estimate_partition(queries, "importance")
+    estimate = estimated(sampler, queries, "importance")
     zeros = logsumexp(np.arange(5))
-    assert_allclose(estimate[:4], np.logaddexp(without.estimate_partition(Q, "importance"), zeros))
+    assert_allclose(estimate[:4], np.logaddexp(estimated(without, Q, "importance"), zeros))
     assert estimate[4] == pytest.approx(zeros)
-    assert without.estimate_partition(queries, "importance")[4] == -np.inf
+    assert estimated(without, queries, "importance")[4] == -np.inf
     assert sampler.log_partition(queries)[4] == pytest.approx(logsumexp(offset), abs=1e-5)
-    assert np.isfinite(sampler.estimate_partition(queries, "head_tail")).all()
+    assert np.isfinite(estimated(sampler, queries, "head_tail")).all()
 
 
 def test_mixed_is_unbiased_for_zero_vectors_and_zero_queries():
@@ -244,7 +254,7 @@ def test_mixed_is_unbiased_for_zero_vectors_and_zero_queries():
     queries = np.vstack([Q[:1], np.zeros(16)])
     log_z = make().fit(vectors, offset).log_partition(queries)
     samplers = (make(seed, n_uniform=100).fit(vectors, offset) for seed in range(300))
-    ratios = np.exp([s.estimate_partition(queries, "mixed") - log_z for s in samplers])
+    ratios = np.exp([estimated(s, queries, "mixed") - log_z for s in samplers])
     error = ratios.std(axis=0, ddof=1) / np.sqrt(300)
     assert (error < 0.05).all()
     assert (np.abs(ratios.mean(axis=0) - 1) < 3 * error).all()
@@ -260,8 +270,8 @@ def test_containers_and_threads_change_nothing(container):
     )
     for name in ESTIMATORS:
         assert_array_equal(
-            other.estimate_partition(container(queries), name),
-            usual.estimate_partition(queries, name),
+            estimated(other, container(queries), name),
+            estimated(usual, queries, name),
         )
     assert_array_equal(other.log_partition(container(queries)), usual.log_partition(queries))
 
@@ -269,10 +279,10 @@ def test_containers_and_threads_change_nothing(container):
 def test_random_state_draws_everything():
     first, again, other = (make(seed).fit(V, OFFSET) for seed in (0, 0, 1))
     for name in ESTIMATORS:
-        estimate = first.estimate_partition(Q, name)
-        assert_array_equal(estimate, first.estimate_partition(Q, name))
-        assert_array_equal(estimate, again.estimate_partition(Q, name))
-        assert (estimate != other.estimate_partition(Q, name)).all()
+        estimate = estimated(first, Q, name)
+        assert_array_equal(estimate, estimated(first, Q, name))
+        assert_array_equal(estimate, estimated(again, Q, name))
+        assert (estimate != estimated(other, Q, name)).all()
 
 
 def test_clone_pickle_and_sizes():
@@ -282,7 +292,7 @@ def test_clone_pickle_and_sizes():
         clone(sampler).sample(Q[0])
     copy = pickle.loads(pickle.dumps(sampler))
     for name in ESTIMATORS:
-        assert_array_equal(copy.estimate_partition(Q, name), sampler.estimate_partition(Q, name))
+        assert_array_equal(estimated(copy, Q, name), estimated(sampler, Q, name))
     assert (sampler.n_items_, sampler.n_features_in_, sampler.n_bits_) == (300, 16, 5)
     assert sampler.nbytes > V.size * 4 and 300 / 32 <= sampler.bucket_load_ < 60
     assert LSHSampler(bucket_size=300 / 2**4).fit(V).n_bits_ == 4
@@ -309,6 +319,21 @@ BAD_CALLS = [
     pytest.param(lambda s: s.log_partition(Q[:, :5]), "Q has 5 features", id="narrow, exact"),
     pytest.param(lambda s: s.estimate_partition(Q[0]), "Expected 2D array", id="1-D Q"),
     pytest.param(lambda s: s.estimate_partition(Q, "mean"), "estimator must be one of", id="name"),
+    pytest.param(lambda s: s.estimate_partition(Q, head="top"), "head must be one of", id="head"),
+    *(
+        pytest.param(
+            lambda s, name=name: s.estimate_partition(Q, name, head="buckets"),
+            f'head="buckets" is for estimator="head_tail"; got .*{name}', id=f"head of {name}",
+        )
+        for name in ("mixed", "importance", "uniform")
+    ),
+    *(
+        pytest.param(
+            lambda s, n=n: s.estimate_partition(Q, n_head=n),
+            f"n_head must be an integer of at least 1; got {n!r}", id=f"n_head={n!r}",
+        )
+        for n in (0, -5, 2.5, None, True, "all")
+    ),
 ]  # fmt: skip
 
 
@@ -356,8 +381,9 @@ def test_unfitted_samplers_say_so(method):
         (lambda s: s.fit(V), "sampler of 300 vectors of 16 features would take"),
         (lambda s: s.candidates(Q), "would take"),
         (lambda s: s.log_partition(Q), "would take"),
-        (lambda s: s.estimate_partition(Q, "importance"), "entries of the queries' buckets"),
-        (lambda s: s.estimate_partition(Q, "uniform"), "120 items looked at by 4 queries"),
+        (lambda s: estimated(s, Q, "importance"), "entries of the queries' buckets"),
+        (lambda s: estimated(s, Q, "uniform"), "120 items looked at by 4 queries"),
+        (lambda s: estimated(s, Q, "best"), "Finding the 10 best of 300 items for 4 queries"),
     ],
 )
 def test_memory_is_refused_with_its_bytes(call, message, monkeypatch):

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array, check_random_state, gen_batches
 
 from sklsh._batches import INT32_MAX
 from sklsh._hashing import MAX_BITS, make_hasher, resolved_n_bits
@@ -21,13 +21,16 @@ from sklsh._sklearn import (
     unchanged_on_error,
 )
 from sklsh._tables import HashTables
-from sklsh.negatives._partition import Items, Sums, UnitRows, nothing_found
+from sklsh.lsh._rows import dense_rows, scale_to_unit
+from sklsh.negatives._partition import Items
+from sklsh.negatives._partition_estimates import PartitionEstimates
+from sklsh.negatives._retrieved_sums import RetrievedSums, UnitRows
 
 FAMILY = "dense_simhash"  # the one whose collision probability is known exactly
-ESTIMATORS = "mixed", "importance", "head_tail", "uniform"
+ROWS_AT_ONCE = 1 << 13  # copied to be hashed
 
 
-class LSHSampler(VersionStamp, BaseEstimator):
+class LSHSampler(PartitionEstimates, VersionStamp, BaseEstimator):
     """Items that share a hash bucket with a query, and how likely each was to be found.
 
     A softmax over very many classes needs the sum of exp(q . v + b) over all of them, its
@@ -92,6 +95,9 @@ class LSHSampler(VersionStamp, BaseEstimator):
 
     What is retrieved depends on angles alone, while the terms of Z also depend on the
     lengths of the vectors and on the offset.
+
+    `estimate_partition` takes the largest terms exactly unless asked for what goes by the
+    tables; its notes say what that is worth.
 
     References
     ----------
@@ -181,11 +187,12 @@ class LSHSampler(VersionStamp, BaseEstimator):
         self.n_bits_, self.n_items_, self.n_features_in_ = n_bits, n, width
         self._hasher = make_hasher(FAMILY, width, n_bits, self.n_tables, random_state)
         self._seed = int(random_state.randint(1 << 31))
-        self._items = Items(vectors, offset)
+        self._items = Items(dense_rows(vectors), offset)
         self._tables = HashTables(n, n_bits, self.n_tables)
-        self._tables.rebuild(
-            self._hasher.codes(self._items.directions, n_threads=n_threads), n_threads=n_threads
-        )
+        for rows in gen_batches(n, ROWS_AT_ONCE):
+            directions = scale_to_unit(self._items.weights[rows].copy())
+            self._tables.codes[rows] = self._hasher.codes(directions, n_threads=n_threads)
+        self._tables.build(n_threads)
         return self
 
     def sample(self, q):
@@ -234,134 +241,36 @@ class LSHSampler(VersionStamp, BaseEstimator):
         ValueError
             If the queries have found more than 2,147,483,647 items.
         """
-        queries, n_threads = self._queries(Q), self._n_threads
-        indptr, ids = self._retrieved(queries)
+        sums = self._retrieved(UnitRows.of(self._queries(Q)))
+        indptr, ids = sums.found
         found = f"The {len(ids):,} items found by {len(indptr) - 1:,} queries"
         require_bytes(48 * len(ids), found, "Fewer queries at a time take less.")
         if len(ids) > INT32_MAX:
             raise ValueError(f"{found} are more than {INT32_MAX:,}; ask fewer queries at a time.")
-        probability = self._hasher.meeting_probability(
-            self._items.cosines(queries, indptr, ids, n_threads)
-        )
         shape = len(indptr) - 1, self.n_items_
-        candidates = sp.csr_array((probability, ids, indptr.astype(np.int32)), shape=shape)
+        data = sums.probabilities(), ids, indptr.astype(np.int32)
+        candidates = sp.csr_array(data, shape=shape)
         candidates.sort_indices()
         return candidates
 
-    def estimate_partition(self, Q, estimator="mixed"):
-        """Estimate log Z, Z being the sum of exp(q . v + offset) over all items v.
-
-        Parameters
-        ----------
-        Q : {array-like, sparse matrix} of shape (n_queries, n_features)
-            Queries, such as activations of the last hidden layer.
-
-        estimator : {"mixed", "importance", "head_tail", "uniform"}, default="mixed"
-            With f the terms of Z, n items, S those retrieved, p the probability of each to be
-            retrieved, and m = `n_uniform`:
-
-            "mixed": sum of f / r over S and m items drawn uniformly from all, each counted
-            once, where r = 1 - (1 - p) (1 - m / n) is the probability to be in either.
-
-            "importance": sum of f / p over S. Zero vectors are added exactly.
-
-            "head_tail": sum of f over S, plus n' / m times the sum of f over m items drawn
-            uniformly from the n' others.
-
-            "uniform": n / m times the sum of f over m items drawn uniformly; the
-            "head_tail" of an empty S.
-
-            Uniform draws are without replacement. The notes tell them apart.
-
-        Returns
-        -------
-        log_partition : ndarray of shape (n_queries,), float64
-            Logarithms of the estimates. The estimates of Z are unbiased, their logarithms
-            are too low in the mean, by about half of the relative variance where that is
-            small. -inf where "importance" has found nothing.
-
-        Raises
-        ------
-        MemoryError
-            If what a block of queries retrieves would not fit; says how many bytes it takes.
-
-        Notes
-        -----
-        "mixed" and "importance" are unbiased over the draw of the hash functions, if the
-        query is not zero; "mixed" is so even then. Their variance is the sum over pairs i, j
-        of f_i f_j (p_ij / (p_i p_j) - 1), p_ij being the probability to have both, p_ii = p_i,
-        and r in place of p for "mixed". It is large where a large term is rarely found: by
-        "importance" with no limit, while "mixed" gives no term a weight above n / m.
-
-        "head_tail" and "uniform" are unbiased whatever the tables hold, be they out of date.
-        Their variance, given S, is n' (n' - m) R / m, where R is the variance of f over the
-        n' items, of divisor n' - 1. That is large where S has missed a large term, which
-        then counts n' / m times if it is drawn.
-
-        None is the best everywhere. On a trained model of 20,000 classes and on random vectors
-        "importance" and "mixed" have two to several times less variance than the others at the
-        same cost. On a model of 131,072 classes and fewer training rows "importance" is of no use,
-        and uniform draws are mostly nearer to log Z than "mixed", with more variance (README).
-
-        Hashing a query takes O(K L n_features), and each item looked at O(n_features), at
-        an address of its own. `log_partition` reads all items in order, for many queries
-        at once: per item it is many times cheaper.
-        """
-        if estimator not in ESTIMATORS:
-            raise ValueError(f"estimator must be one of {ESTIMATORS}; got {estimator!r}.")
-        check_is_fitted(self)
-        self._validate_params()  # n_uniform may be set after fit
-        if estimator != "importance" and 2 * self.n_uniform >= self.n_items_:
-            return self.log_partition(Q)
-        queries = self._queries(Q)
-        result = np.empty(len(queries.lengths))
-        for rows in self._items.blocks(len(result)):
-            block = queries.part(rows)
-            found = nothing_found(block) if estimator == "uniform" else self._retrieved(block)
-            sums = Sums(self._items, block, found, self._n_threads)
-            draws = self.n_uniform, (self._seed << 32) + rows.start
-            if estimator == "importance":
-                result[rows] = sums.importance(self._hasher.meeting_probability)
-            elif estimator == "mixed":
-                result[rows] = sums.mixed(self._hasher.meeting_probability, *draws)
-            else:
-                result[rows] = sums.head_tail(*draws)
-        return result
-
-    def log_partition(self, Q):
-        """Log of the sum of exp(q . v + offset) over all items v, exactly.
-
-        Parameters
-        ----------
-        Q : {array-like, sparse matrix} of shape (n_queries, n_features)
-            Queries.
-
-        Returns
-        -------
-        log_partition : ndarray of shape (n_queries,), float64
-            Of products in float32, summed in float64.
-
-        Raises
-        ------
-        MemoryError
-            If the products of a block of queries would not fit; says how many bytes.
-        """
-        queries = self._queries(Q)
-        return self._items.log_partition(queries, self._n_threads)
-
     def _queries(self, Q):
+        """Queries as dense rows, padded."""
         check_is_fitted(self)
         Q = checked_rows(Q, "Q")
         if Q.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"Q has {Q.shape[1]} features, but the items have {self.n_features_in_}."
             )
-        return UnitRows.of(Q)
+        return dense_rows(Q)
 
     def _retrieved(self, queries):
-        """Distinct items in the buckets of each query, as (indptr, ids)."""
-        codes = self._hasher.codes(queries.directions, n_threads=self._n_threads)
-        return self._tables.union(codes, n_threads=self._n_threads)
+        """Distinct items in the buckets of each query, and sums over them."""
+        n_threads = self._n_threads
+        found = self._tables.union(
+            self._hasher.codes(queries.directions, n_threads=n_threads), n_threads=n_threads
+        )
+        probability = self._hasher.meeting_probability
+        return RetrievedSums(self._items, queries, found, probability, n_threads)
 
     @property
     def bucket_load_(self):

@@ -1,6 +1,6 @@
-"""Sums of exp(query . item + offset) over items: over all of them, and over a query's own."""
+"""Sums of exp(query . item + offset) over items: over all, and over a head and a uniform tail."""
 
-from typing import NamedTuple
+import functools
 
 import numpy as np
 from scipy.special import logsumexp
@@ -8,181 +8,148 @@ from sklearn.utils import gen_batches
 
 from sklsh._kernels import _active_sets, _products, _rows
 from sklsh._memory import padded, require_bytes
-from sklsh.lsh._rows import dense_rows, scale_to_unit
+from sklsh._top_k import top_k
 
-BLOCK_ENTRIES = 1 << 23  # queries times items worked on at a time
+BLOCK_ENTRIES = 1 << 23  # queries times items worked on at a time, where those are all items
+SET_ENTRIES = 1 << 21  # the same where each query has items of its own
 BLOCK_QUERIES = 256
 NO_TABLES = np.zeros((0, 1), dtype=np.int32)
-
-
-class UnitRows(NamedTuple):
-    """Rows as directions, (n, padded width) float32, and lengths, (n,) float64."""
-
-    directions: np.ndarray
-    lengths: np.ndarray
-
-    @classmethod
-    def of(cls, X):
-        """Rows of a dense or sparse matrix."""
-        rows = dense_rows(X)
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-        return cls(scale_to_unit(rows), lengths)
-
-    def part(self, rows):
-        """The rows in a slice."""
-        return UnitRows(self.directions[rows], self.lengths[rows])
 
 
 class Items:
     """Vectors and offsets, whose products with queries are the logits.
 
+    Queries are rows of the same width, (n_queries, padded width) float32.
+
     Parameters
     ----------
-    vectors : {ndarray, sparse matrix} of shape (n, width), float32
-        The items.
+    weights : ndarray of shape (n, padded width), float32 or bits of bfloat16
+        The vectors; not copied.
 
-    offset : ndarray of shape (n,), float64
+    offset : ndarray of shape (n,), float32 or float64
         Added to each product.
     """
 
-    def __init__(self, vectors, offset):
-        self.directions, self.lengths = UnitRows.of(vectors)
+    def __init__(self, weights, offset):
+        self.weights = weights
         self.offset = offset
 
     @staticmethod
     def bytes_needed(n, width):
-        """Bytes that so many items take."""
+        """Bytes that so many items of float32 take, with their lengths."""
         return (4 * padded(width) + 16) * n
 
     @property
     def nbytes(self):
         """Bytes of all."""
-        return self.directions.nbytes + self.lengths.nbytes + self.offset.nbytes
+        return self.weights.nbytes + self.offset.nbytes + self.lengths.nbytes
+
+    @functools.cached_property
+    def lengths(self):
+        """Lengths of float32 vectors, (n,) float64; what has to do with angles asks for them."""
+        return row_lengths(self.weights)
 
     def __len__(self):
-        return len(self.lengths)
+        return len(self.weights)
 
-    def log_sum_of_zeros(self):
-        """Log of the sum over zero vectors, which is the same for all queries."""
-        return logsumexp(np.append(self.offset[self.lengths == 0], -np.inf))
+    def products(self, rows, indptr, ids, n_threads):
+        """Product of each query with the items of its own, float32 in CSR order."""
+        products = np.empty(len(ids), dtype=np.float32)
+        _rows.score(rows, self.weights, indptr.astype(np.int32), ids, products, n_threads)
+        return products
 
-    def cosines(self, queries, indptr, ids, n_threads):
-        """Cosine of each query with the items of its own, in CSR order."""
-        cosines = np.empty(len(ids), dtype=np.float32)
-        indptr = indptr.astype(np.int32)
-        _rows.score(queries.directions, self.directions, indptr, ids, cosines, n_threads)
-        return cosines
+    def logits(self, rows, indptr, ids, n_threads):
+        """The same with the offsets added, float64."""
+        return self.products(rows, indptr, ids, n_threads) + self.offset[ids].astype(np.float64)
 
-    def logits(self, cosines, queries, indptr, ids):
-        """Logits at these cosines, in float64."""
-        logits = cosines * self.lengths[ids]
-        logits *= np.repeat(queries.lengths, np.diff(indptr))
-        logits += self.offset[ids]
-        return logits
+    def best(self, rows, k, n_threads):
+        """The k items of largest logit of each query, as (indptr, ids)."""
+        n = len(rows)
+        require_bytes(
+            8 * n * k + 48 * len(self),
+            f"Finding the {k:,} best of {len(self):,} items for {n:,} queries",
+        )
+        ids, _ = top_k(rows, self.weights, self.offset.astype(np.float32), k, n_threads)
+        return k * np.arange(n + 1), ids.ravel()
 
     def blocks(self, n_queries):
         """Slices of queries to work on at a time."""
         size = int(np.clip(BLOCK_ENTRIES // len(self), 1, BLOCK_QUERIES))
         return list(gen_batches(n_queries, size))
 
-    def log_partition(self, queries, n_threads):
+    def log_partition(self, rows, n_threads):
         """Log of the sum over all items for each query, from float32 products."""
-        n, blocks = len(self), self.blocks(len(queries.lengths))
-        most = max(rows.stop - rows.start for rows in blocks)
+        n, blocks = len(self), self.blocks(len(rows))
+        most = max(block.stop - block.start for block in blocks)
         require_bytes(8 * most * padded(n), f"The products of {most:,} queries with {n:,} items")
         products = np.empty((most, padded(n)), dtype=np.float32)
-        lengths, offset = self.lengths.astype(np.float32), self.offset.astype(np.float32)
-        result = np.empty(len(queries.lengths))
-        for rows in blocks:
-            logits = products[: rows.stop - rows.start]
-            _products.product_nt(queries.directions[rows], self.directions, n, logits, n_threads)
+        offset = self.offset.astype(np.float32)
+        result = np.empty(len(rows))
+        for block in blocks:
+            logits = products[: block.stop - block.start]
+            _products.product_nt(rows[block], self.weights, n, logits, n_threads)
             logits = logits[:, :n]
-            logits *= lengths
-            logits *= queries.lengths[rows, None].astype(np.float32)
             logits += offset
             peak = logits.max(axis=1)
             np.exp(np.subtract(logits, peak[:, None], out=logits), out=logits)
-            result[rows] = peak + np.log(logits.sum(axis=1, dtype=np.float64))
+            result[block] = peak + np.log(logits.sum(axis=1, dtype=np.float64))
         return result
 
+    def best_and_tail(self, rows, n_head, n_uniform, seed, n_threads):
+        """Log of the sum over the best items, plus an estimate of that over the others.
 
-class Sums:
-    """Estimates of the sum over all items from a few of each query's own, as logarithms.
+        No head leaves the uniform draws. Seeds grow by one from query to query, so that the
+        next queries begin at ``seed + len(rows)``.
+        """
+        result = np.empty(len(rows))
+        for block in gen_batches(len(rows), max(1, SET_ENTRIES // (n_head + n_uniform))):
+            part = rows[block]
+            head = self.best(part, n_head, n_threads) if n_head else nothing_found(len(part))
+            tail = n_uniform, seed + block.start, n_threads
+            result[block] = self.head_and_tail(part, head, *tail)
+        return result
 
-    Parameters
-    ----------
-    items : Items
-        All items.
-
-    queries : UnitRows
-        The queries.
-
-    found : tuple of ndarray
-        (indptr, ids): the distinct items that each query has retrieved.
-
-    n_threads : int
-        OpenMP threads.
-    """
-
-    def __init__(self, items, queries, found, n_threads):
-        self.items = items
-        self.queries = queries
-        self.indptr, self.ids = found
-        self.n_threads = n_threads
-
-    def importance(self, probability):
-        """Retrieved items, each over its probability to be, a function of cosines."""
-        cosines, logits = self._scored(self.indptr, self.ids)
-        logits -= np.log(probability(cosines))
-        # zero vectors are never retrieved
-        return np.logaddexp(log_sum_exp(logits, self.indptr), self.items.log_sum_of_zeros())
-
-    def mixed(self, probability, n_uniform, seed):
-        """Retrieved items and draws from all, each over its probability to be either."""
-        n, n_head = len(self.items), np.diff(self.indptr)
-        # how many of n_uniform draws from all are not retrieved: where those fall is uniform
-        n_tail = np.random.default_rng(seed).hypergeometric(n - n_head, n_head, n_uniform)
-        indptr, ids = self._with_tail(n_tail, seed)
-        cosines, logits = self._scored(indptr, ids)
-        has_angle = np.repeat(self.queries.lengths > 0, np.diff(indptr))
-        has_angle &= self.items.lengths[ids] > 0
-        missed = (1 - probability(cosines) * has_angle) * (1 - n_uniform / n)
-        return log_sum_exp(logits - np.log1p(-missed), indptr)
-
-    def head_tail(self, n_uniform, seed):
-        """Retrieved items as they are, draws from the others by how many each stands for."""
-        n_head = np.diff(self.indptr)
-        n_rest = len(self.items) - n_head
+    def head_and_tail(self, rows, head, n_uniform, seed, n_threads):
+        """The same for a block of queries and their heads, any (indptr, ids)."""
+        n_head = np.diff(head[0])
+        n_rest = len(self) - n_head
         n_tail = np.minimum(n_rest, n_uniform)
-        indptr, ids = self._with_tail(n_tail, seed)
+        indptr, ids = with_tail(head, n_tail, len(self), seed, n_threads)
         log_weights = np.zeros((len(n_head), 2))  # of head and tail
         log_weights[:, 1] = np.log(np.maximum(n_rest, 1) / np.maximum(n_tail, 1))
         sizes = np.column_stack([n_head, n_tail])
-        _, logits = self._scored(indptr, ids)
+        logits = self.logits(rows, indptr, ids, n_threads)
         return log_sum_exp(logits + np.repeat(log_weights, sizes.ravel()), indptr)
 
-    def _with_tail(self, n_tail, seed):
-        """Retrieved items and after them uniform draws from the others, as (indptr, ids)."""
-        n = len(n_tail)
-        starts = np.concatenate([[0], np.cumsum(np.diff(self.indptr) + n_tail)])
-        require_bytes(48 * int(starts[-1]), f"The {starts[-1]:,} items looked at by {n:,} queries")
-        starts = starts.astype(np.int32)
-        ids = np.empty(starts[-1], dtype=np.int32)
-        n_head, no_codes = np.empty(n, dtype=np.int32), np.empty((n, 0), dtype=np.int32)
-        _active_sets.draw_sets(
-            self.indptr.astype(np.int32), self.ids, no_codes, NO_TABLES, NO_TABLES,
-            len(self.items), 0, 0, seed, starts, ids, n_head, self.n_threads,
-        )  # fmt: skip
-        return starts, ids
-
-    def _scored(self, indptr, ids):
-        cosines = self.items.cosines(self.queries, indptr, ids, self.n_threads)
-        return cosines, self.items.logits(cosines, self.queries, indptr, ids)
+    def log_sum_of_zeros(self):
+        """Log of the sum over zero vectors, which is the same for all queries."""
+        return logsumexp(np.append(self.offset[self.lengths == 0], -np.inf))
 
 
-def nothing_found(queries):
-    """(indptr, ids) of queries that have retrieved nothing."""
-    return np.zeros(len(queries.lengths) + 1, dtype=np.intp), np.zeros(0, dtype=np.int32)
+def with_tail(head, n_tail, n_items, seed, n_threads):
+    """Each query's head and after it uniform draws from the other items, as (indptr, ids)."""
+    indptr, head_ids = head
+    n = len(n_tail)
+    starts = np.concatenate([[0], np.cumsum(np.diff(indptr) + n_tail)])
+    require_bytes(48 * int(starts[-1]), f"The {starts[-1]:,} items looked at by {n:,} queries")
+    starts = starts.astype(np.int32)
+    ids = np.empty(starts[-1], dtype=np.int32)
+    n_head, no_codes = np.empty(n, dtype=np.int32), np.empty((n, 0), dtype=np.int32)
+    _active_sets.draw_sets(
+        indptr.astype(np.int32), head_ids, no_codes, NO_TABLES, NO_TABLES, n_items, 0, 0, seed,
+        starts, ids, n_head, n_threads,
+    )  # fmt: skip
+    return starts, ids
+
+
+def nothing_found(n):
+    """(indptr, ids) of so many queries that have no items."""
+    return np.zeros(n + 1, dtype=np.intp), np.zeros(0, dtype=np.int32)
+
+
+def row_lengths(rows):
+    """Euclidean length of each float32 row, in float64."""
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
 
 
 def log_sum_exp(values, indptr):
