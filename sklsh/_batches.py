@@ -132,11 +132,11 @@ class Columns:
         n = _rows.transpose_batch(indptr, indices, values, *into)
         return self._cut(n, len(indices))
 
-    def while_embedding(self, X, table, bias, out, n_threads):
+    def while_embedding(self, X, table, bias, out, n_threads, relu=True):
         """Columns of a batch whose product with `table` goes to `out`, see `_rows.embed`."""
         into = self._into(len(X.indices))
         n = _rows.embed_and_transpose(
-            X.indptr, X.indices, X.data, table, bias, out, n_threads, *into
+            X.indptr, X.indices, X.data, table, bias, out, n_threads, *into, relu=relu
         )
         return self._cut(n, len(X.indices))
 

@@ -5,33 +5,28 @@ and meets one row of output weights for each class:
 
     hidden = relu(... relu(X E + b) W_1 + b_1 ...)      logits = head(hidden) W.T + c
 
-Without hidden layers the rows themselves meet the output layer. Widths are padded to whole
-cache lines. The padding starts at zero and stays there, as its gradient is zero, so it needs
-no masks.
+Without hidden layers the rows themselves meet the output layer.
 """
-
-import copy
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import gen_batches
 
-from sklsh._batches import Columns, as_batch
+from sklsh._batches import as_batch
+from sklsh._feed_forward import FeedForward
 from sklsh._head import Head
-from sklsh._kernels import _layers, _products, _rows
 from sklsh._memory import aligned_zeros, padded
 from sklsh._output import OutputLayer
 from sklsh._storage import STORAGE
-from sklsh.optimizers import Parameter, slot_widths
+from sklsh.optimizers import slot_widths
 
 ROWS_AT_ONCE = 4096  # in prediction; enough to keep all threads busy
 BLOCK_BYTES = 1 << 26  # of them at most, which are dense and wide without hidden layers
 EMBEDDING_SCALE = 0.05  # standard deviation; small, so that the data decide the directions
-ONLY_ROW = np.zeros(1, dtype=np.int32)  # of a bias
 
 
-class Network:
-    """Layers, losses, and one training step.
+class Network(FeedForward):
+    """Layers, an output layer of very many classes, and one training step.
 
     Parameters
     ----------
@@ -71,39 +66,22 @@ class Network:
         head=None, random_output=False,
     ):  # fmt: skip
         self.sizes = (n_features, *hidden_layer_sizes, n_classes)
-        self.optimizer = optimizer
         self.head = head or Head()
-        self.embedding = None
-        if hidden_layer_sizes:
-            self.embedding = Parameter.random(
-                n_features, hidden_layer_sizes[0], EMBEDDING_SCALE, random_state, optimizer, dtype
-            )
-        seed = self.embedding.seed if hidden_layer_sizes else random_state.randint(2**31 - 1)
-        self.dense = [
-            Parameter.random(n, m, np.sqrt(2 / n), random_state, optimizer, n_rows=padded(n))
-            for n, m in zip(hidden_layer_sizes[:-1], hidden_layer_sizes[1:], strict=True)
-        ]
-        self.biases = [
-            Parameter.zeros((1, padded(n)), optimizer, seed=seed + 2 + i, width=n)
-            for i, n in enumerate(hidden_layer_sizes)
-        ]
+        super().__init__(
+            self.sizes[:-1], optimizer=optimizer, random_state=random_state,
+            embedding_scale=EMBEDDING_SCALE, dtype=dtype, n_threads=n_threads,
+        )  # fmt: skip
         self.output = OutputLayer(
             n_classes, self.sizes[-2], optimizer, dtype,
-            seed=seed + 1, product_dtype=product_dtype, unit_rows=self.head.normalize,
+            seed=self.seed + 1, product_dtype=product_dtype, unit_rows=self.head.normalize,
             random_state=random_state if random_output or self.head.normalize else None,
         )  # fmt: skip
-        self._prepare(n_threads)
-
-    def _prepare(self, n_threads):
-        """Set up what is not part of the model: threads and buffers."""
-        self.n_threads = n_threads
-        self._columns = Columns(self.sizes[0])
 
     # ---- forward ----
 
     def hidden(self, X, n_threads=1):
         """What meets the output layer, (n, padded width) float32."""
-        return self.head.apply(self._all_hidden(X, n_threads)[-1])
+        return self.head.apply(self.layers(X, n_threads)[-1])
 
     def row_blocks(self, n_rows):
         """Slices of so many rows, to pass through `hidden` at a time."""
@@ -112,44 +90,12 @@ class Network:
 
     def silent_units(self, X, n_threads=1):
         """Number of hidden units that are zero for all rows of X."""
-        layers = zip(self._all_hidden(X, n_threads), self.sizes[1:-1], strict=False)
+        layers = zip(self.layers(X, n_threads), self.sizes[1:-1], strict=False)
         return sum(int(n - layer[:, :n].any(axis=0).sum()) for layer, n in layers)
 
-    def _all_hidden(self, X, n_threads):
-        X = as_batch(X)
-        if self.embedding is None:
-            return [dense_rows(X)]
-        embedded = self._empty_embedded(X)
-        _rows.embed(X.indptr, X.indices, X.data, *self._embedding, embedded, n_threads, relu=True)
-        return self._activations(embedded, n_threads)
-
-    @property
-    def _embedding(self):
-        """Weights and bias of the first layer."""
-        return self.embedding.weights, self.biases[0].weights[0]
-
-    def _empty_embedded(self, X):
-        return np.empty((X.shape[0], self.embedding.weights.shape[1]), dtype=np.float32)
-
-    def _activations(self, embedded, n_threads, dropout=0.0):
-        """Activations of all hidden layers, given those of the first."""
-        activations = [self._dropped(embedded, self.biases[0], dropout, n_threads)]
-        for layer, bias in zip(self.dense, self.biases[1:], strict=True):
-            below = activations[-1]
-            n_in, n_out = layer.weights.shape
-            above = np.empty((len(below), n_out), dtype=np.float32)
-            _products.product_nn(below, layer.weights, n_in, above, n_threads)
-            above += bias.weights
-            np.maximum(above, 0, out=above)
-            activations.append(self._dropped(above, bias, dropout, n_threads))
-        return activations
-
-    def _dropped(self, activations, bias, dropout, n_threads):
-        """The activations, in place, without a share `dropout` of them."""
-        if dropout:
-            seed = self.optimizer.seed_of(bias)
-            _layers.drop_units(activations, dropout, seed, n_threads)
-        return activations
+    def layers(self, X, n_threads=1):
+        """Activations of all hidden layers; without any, the rows."""
+        return [dense_rows(as_batch(X))] if self.embedding is None else super().layers(X, n_threads)
 
     def logits(self, X, n_threads=1):
         """Scores of all classes, (n, n_classes) float32: a view of a padded array."""
@@ -206,9 +152,7 @@ class Network:
         if self.embedding is None:
             activations = [dense_rows(X)]
         else:
-            embedded = self._empty_embedded(X)
-            columns = self._columns.while_embedding(X, *self._embedding, embedded, self.n_threads)
-            activations = self._activations(embedded, self.n_threads, hidden_dropout)
+            columns, activations = self.layers_of_step(X, hidden_dropout)
         hidden = self.head.apply(activations[-1])
 
         drawn = negatives.draw(hidden, Y, self.output)
@@ -217,31 +161,9 @@ class Network:
         )
         if self.embedding is not None:
             d_hidden = self.head.gradient(activations[-1], d_hidden)
-            self._step_hidden(columns, activations, d_hidden, _layers.drop_scale(hidden_dropout))
+            self.step_layers(columns, activations, d_hidden, hidden_dropout)
         negatives.refresh(self.output, drawn.ids)
         return loss, drawn.per_row
-
-    def _step_hidden(self, columns, activations, d_hidden, scale):
-        """Carry the gradient down through the hidden layers, updating each on the way.
-
-        `scale` is what dropout has multiplied the activations by.
-        """
-        for layer in range(len(self.dense), -1, -1):
-            d_bias = np.empty((1, d_hidden.shape[1]), dtype=np.float32)
-            _layers.relu_gradient(activations[layer], d_hidden, d_bias[0], self.n_threads, scale)
-            self.optimizer.step(self.biases[layer], ONLY_ROW, d_bias)
-            if layer == 0:
-                break
-            dense, below = self.dense[layer - 1], activations[layer - 1]
-            n_in, width = dense.weights.shape
-            d_weights = np.empty((n_in, width), dtype=np.float32)
-            _products.product_tn(below, d_hidden, n_in, d_weights, self.n_threads)
-            d_below = np.empty_like(below)
-            _products.product_nt(d_hidden, dense.weights, n_in, d_below, self.n_threads)
-            all_rows = np.arange(n_in, dtype=np.int32)
-            self.optimizer.step(dense, all_rows, d_weights, self.n_threads)
-            d_hidden = d_below
-        self.optimizer.step_embedding(self.embedding, columns, d_hidden, self.n_threads)
 
     # ---- what is kept ----
 
@@ -253,56 +175,27 @@ class Network:
     @property
     def parameters(self):
         """All parameters of the model."""
-        output = [self.output.parameter, self.output.bias_parameter]
-        return [*self._hidden_weights, *self.biases, *output]
-
-    @property
-    def _hidden_weights(self):
-        return [] if self.embedding is None else [self.embedding, *self.dense]
+        return [*super().parameters, self.output.parameter, self.output.bias_parameter]
 
     @property
     def coefs(self):
         """Weights without padding, each (fan_in, fan_out): views, or copies of bfloat16."""
-        pairs = zip(self.sizes[:-2], self.sizes[1:-1], strict=True)
-        pairs = zip(self._hidden_weights, pairs, strict=True)
-        inner = [p.as_float32()[:n, :m] for p, (n, m) in pairs]
-        return [*inner, self.output.parameter.as_float32()[:, : self.sizes[-2]].T]
+        return [*super().coefs, self.output.parameter.as_float32()[:, : self.sizes[-2]].T]
 
     @property
     def intercepts(self):
         """Biases without padding, as views."""
-        inner = [b.weights[0, :n] for b, n in zip(self.biases, self.sizes[1:-1], strict=True)]
-        return [*inner, self.output.bias]
-
-    def frozen(self):
-        """Copy of the weights as they are now; its optimizer would begin anew."""
-        frozen = copy.deepcopy(self, {id(p): p.frozen() for p in self.parameters})
-        frozen.optimizer.t = 0
-        return frozen
+        return [*super().intercepts, self.output.bias]
 
     def restore(self, frozen):
         """Go back to the weights of a frozen copy, and to the loss they belong to."""
-        for parameter, before in zip(self.parameters, frozen.parameters, strict=True):
-            parameter.weights[...] = before.weights
+        super().restore(frozen)
         self.output.loss = frozen.output.loss
 
     def release_buffers(self):
         """Give back what only training needs."""
-        self._prepare(self.n_threads)
+        super().release_buffers()
         self.output.release_buffers()
-
-    def make_trainable(self, n_threads):
-        """Get ready to train on, after `fit` or from a pickle or read-only memory map."""
-        self._prepare(n_threads)
-        for parameter in self.parameters:
-            parameter.make_trainable(self.optimizer)
-
-    def __getstate__(self):
-        return {k: v for k, v in vars(self).items() if k != "_columns"}
-
-    def __setstate__(self, state):
-        vars(self).update(state)
-        self._prepare(self.n_threads)
 
 
 def dense_rows(X):

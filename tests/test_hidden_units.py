@@ -51,7 +51,7 @@ def test_silent_units_are_counted_in_all_layers():
     network = make(hidden_layer_sizes=(16, 8)).fit(X, CLUSTER)._network
     before = network.silent_units(X)
     network.biases[1].weights[0, :3] = -1e6
-    live = (network._all_hidden(X, 1)[1][:, :3] > 0).any()
+    live = (network.layers(X, 1)[1][:, :3] > 0).any()
     assert not live
     assert 3 <= network.silent_units(X) <= before + 3
     network.biases[0].weights[0, :16] = -1e6

@@ -121,8 +121,9 @@ def embed_and_transpose(
     int[::1] starts,             # OUT (>= nnz + 1,)
     int[::1] rows,               # OUT (>= nnz,)
     float[::1] row_values,       # OUT (>= nnz,)
+    bint relu=True,
 ):
-    """`embed` through a ReLU, and `transpose_batch`, by one thread while others embed.
+    """`embed`, as a rule through a ReLU, and `transpose_batch`, by one thread while others embed.
 
     A sort of so little does not gain from being shared; the sums of the embedding do, and
     take several times as long. Returns the number of distinct features.
@@ -138,7 +139,7 @@ def embed_and_transpose(
                 &row_of[0], &features[0], &starts[0], &rows[0], &row_values[0],
             )
         else:
-            embed_rows(indptr, indices, values, table, bias, out, True, (task - 1) * SUMS)
+            embed_rows(indptr, indices, values, table, bias, out, relu, (task - 1) * SUMS)
     return n_distinct
 
 
