@@ -9,7 +9,13 @@ import copy
 
 import numpy as np
 
-from sklsh._kernels import _active_table, _count_sketch, _sketched_scores, _sketched_sgd
+from sklsh._kernels import (
+    _active_table,
+    _count_sketch,
+    _row_losses,
+    _sketched_scores,
+    _sketched_sgd,
+)
 from sklsh._memory import aligned_copy, aligned_zeros, writable
 
 UNUSED = -1  # key of a row of the table that holds no feature
@@ -156,7 +162,7 @@ class SketchedLinear:
         self.n_active, loss = _sketched_sgd.sketched_sgd(
             indptr, as_c_integers(features), X.data, targets, row_weights, order, starts, rates,
             batch_size,
-            **objective | {"loss": _sketched_sgd.LOSSES[objective["loss"]]},
+            **objective | {"loss": _row_losses.LOSSES[objective["loss"]]},
             mission=self.mode == "mission",
             ids=as_c_integers(self.ids), slots=self.slots, n_active=self.n_active, keep=self.keep,
             weights=self.weights, depth=self.depth, seed=self.seed,

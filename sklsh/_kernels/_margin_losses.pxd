@@ -8,6 +8,7 @@ ctypedef enum Loss:
     SQUARED_ERROR
     HUBER
     MULTINOMIAL
+    MODIFIED_HUBER      # of +1 or -1, in each column
 
 
 cdef inline float loss_and_gradient(
@@ -37,11 +38,22 @@ cdef inline float column_loss(Loss loss, float* score, float wanted, float epsil
     if loss == HINGE:
         score[0] = -wanted if margin < 1 else 0
         return max(1 - margin, 0)
+    if loss == MODIFIED_HUBER:
+        return modified_huber(score, wanted, margin)
     if loss == HUBER and fabsf(error) > epsilon:
         score[0] = epsilon if error > 0 else -epsilon
         return epsilon * (fabsf(error) - epsilon / 2)
     score[0] = error
     return error * error / 2
+
+
+cdef inline float modified_huber(float* score, float wanted, float margin) noexcept nogil:
+    """The squared hinge, which goes on in a straight line where the margin is below -1."""
+    if margin < -1:
+        score[0] = -4 * wanted
+        return -4 * margin
+    score[0] = -2 * wanted * max(1 - margin, 0)
+    return max(1 - margin, 0) * max(1 - margin, 0)
 
 
 cdef inline float softmax_loss(float* scores, Py_ssize_t n, Py_ssize_t target) noexcept nogil:

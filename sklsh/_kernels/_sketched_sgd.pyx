@@ -22,7 +22,7 @@ from libc.string cimport memchr, memcpy
 from sklsh._kernels._active_table cimport Table, find, link, norm, raise_threshold
 from sklsh._kernels._cells cimport add_to_cells, estimate, hash_of
 from sklsh._kernels._margin_losses cimport (
-    HINGE, HUBER, LOG_LOSS, MULTINOMIAL, SQUARED_ERROR, Loss, loss_and_gradient,
+    HINGE, MULTINOMIAL, Loss, loss_and_gradient,
 )
 from sklsh._kernels._simd cimport prefetch_bytes
 from sklsh._kernels._sketched_deal cimport (
@@ -40,10 +40,6 @@ cdef extern from "team.h" nogil:
     void wait_for_team() noexcept
     int team_size() noexcept
 
-LOSSES = {
-    "log_loss": LOG_LOSS, "hinge": HINGE, "squared_error": SQUARED_ERROR, "huber": HUBER,
-    "multinomial": MULTINOMIAL,
-}
 N_SHARDS = SHARDS           # threads that can own weights of a model with one output
 
 cdef enum:
