@@ -1,0 +1,196 @@
+"""Draws of rows: by their scores, as long as that pays, each weighted to make up for it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+POOL = 2**17  # rows that are scored at a time
+PROBE_BATCHES = 50  # drawn uniformly, before it is asked again whether scores would pay
+PROBE_PERIOD = 8  # once out of so often, after the warm-up
+
+
+class Draws(NamedTuple):
+    """Rows of some steps.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n,)
+        Their numbers, in the order in which steps take them.
+
+    weight : ndarray of shape (n,), float32
+        What their gradients are multiplied by.
+
+    unbiased : ndarray of shape (n,), float32
+        Weights under which the mean over the draws is on average the mean over all rows,
+        each times its own weight.
+
+    ratio : ndarray of shape (n,) or None
+        How many times as likely as uniformly each was drawn; None for uniform draws.
+    """
+
+    rows: np.ndarray
+    weight: np.ndarray
+    unbiased: np.ndarray
+    ratio: np.ndarray | None
+
+
+class Gain:
+    """How much less gradients vary under draws by scores than under uniform ones.
+
+    The ratio of the second moments of a row's weighted gradient, estimated from the rows
+    that were drawn, of which older ones count less.
+    """
+
+    def __init__(self):
+        self.uniform = self.by_scores = 0.0
+
+    @property
+    def value(self):
+        """The ratio; NaN while nothing is known."""
+        return self.uniform / self.by_scores if self.by_scores > 0 else np.nan
+
+    def note(self, gradients, ratio, drawn_by_scores):
+        """Take note of the sizes of drawn rows' gradients, times the weights of the rows.
+
+        `ratio` is how many times as likely as uniformly a row is, or would be, drawn.
+        """
+        squares, inverse = gradients**2, 1 / np.where(ratio > 0, ratio, 1)  # 0: of no weight
+        if drawn_by_scores:
+            squares = squares * inverse
+        self.uniform = 0.5 * (self.uniform + squares.mean())
+        self.by_scores = 0.5 * (self.by_scores + (squares * inverse).mean())
+
+
+class RowDraws:
+    """The rows of all training steps.
+
+    Parameters
+    ----------
+    sampler : RowSampler
+        Scores the rows.
+
+    batch_size : int
+        Rows of a step.
+
+    pool_factor : float
+        Rows scored for each that is drawn.
+
+    floor : float
+        Share of the draws that goes by the weights of rows alone, so that none is left out.
+
+    warmup : int
+        Batches drawn uniformly at first.
+
+    min_gain : float
+        What gain it takes for a draw by scores that costs nothing; by as much as a step
+        costs more with it, it takes more. 0: to draw by scores in any case.
+
+    importance_power : float
+        Power of the weights that make up for how likely a row was drawn.
+    """
+
+    def __init__(
+        self, sampler, *, batch_size, pool_factor, floor, warmup, min_gain, importance_power
+    ):
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.pool_factor, self.floor = pool_factor, floor
+        self.warmup, self.min_gain = warmup, min_gain
+        self.importance_power = importance_power
+        self.gain = Gain()
+        self.n_drawn = 0
+        self.n_by_scores = 0
+        self._n_probes = 0
+
+    def begin(self, data, weight, multiply_adds, generator):
+        """Turn to the rows of a `Pass`, given their weights and what a step costs for each."""
+        self.sampler.begin(data)
+        self._weight, self._generator = weight, generator
+        extra = self.pool_factor * self.sampler.multiply_adds(multiply_adds) / multiply_adds
+        self._gain_needed = self.min_gain * (1 + extra)
+
+    def end(self):
+        """Let go of the rows."""
+        self.sampler.end()
+        self._weight = self._generator = None
+
+    def epoch(self):
+        """Yield `Draws` of as many rows as there are."""
+        n = len(self._weight)
+        order, first = self._generator.permutation(n), 0
+        while first < n:
+            draws = self._by_scores(n - first) if self._pays() else None
+            if draws is None:
+                last = min(n, first + PROBE_BATCHES * self.batch_size)
+                rows = order[first:last]
+                weight = self._weight[rows]
+                draws = Draws(rows, weight, weight, None)
+            first += len(draws.rows)
+            yield draws
+
+    def note(self, draws, observed):
+        """Learn from what steps on the draws have `Observed`."""
+        self.n_drawn += len(draws.rows)
+        if draws.ratio is None:
+            self._n_probes += 1
+            if self._warm and self._n_probes % PROBE_PERIOD:
+                return
+        else:
+            self.n_by_scores += len(draws.rows)
+        weight = self._weight[draws.rows]
+        ratio = draws.ratio
+        if ratio is None:
+            expected = self.sampler.expected(draws.rows, observed)
+            if expected is not None:
+                ratio = self._ratio(expected, weight)
+        if ratio is not None:
+            self.gain.note(weight * observed.scores, ratio, draws.ratio is not None)
+        self.sampler.note(draws.rows, observed, self.batch_size)
+
+    @property
+    def _warm(self):
+        return self.n_drawn >= self.warmup * self.batch_size
+
+    def _pays(self):
+        return self._warm and (self.min_gain == 0 or self.gain.value > self._gain_needed)
+
+    def _by_scores(self, most):
+        """Draws from a pool, at most so many; None while there are no scores."""
+        n = len(self._weight)
+        pool = np.arange(n)
+        if n > POOL:
+            pool = self._generator.choice(n, POOL, replace=False, shuffle=False)
+        scores = self.sampler.scores(pool)
+        if scores is None:
+            return None
+        ratio = self._ratio(scores, self._weight[pool])
+        n_batches = max(1, int(len(pool) / (self.pool_factor * self.batch_size)))
+        n_draws = min(most, n_batches * self.batch_size)
+        drawn = systematic_draws(ratio / len(pool), n_draws, self._generator)
+        rows, ratio = pool[drawn], ratio[drawn]
+        mean_weight = self._weight[pool].mean(dtype=np.float64)
+        importance = self._weight[rows] / (mean_weight * ratio)
+        weight = mean_weight * importance**self.importance_power
+        unbiased = mean_weight * importance
+        return Draws(rows, weight.astype(np.float32), unbiased.astype(np.float32), ratio)
+
+    def _ratio(self, scores, weight):
+        """How many times as likely as uniformly rows of a pool are drawn."""
+        weight = weight / weight.mean(dtype=np.float64)
+        by_scores = weight * scores
+        mean = by_scores.mean()
+        if mean == 0:
+            return weight
+        return self.floor * weight + (1 - self.floor) * by_scores / mean
+
+
+def systematic_draws(probability, n, generator):
+    """Numbers in random order, n of them by systematic resampling.
+
+    Number i comes n p_i times, rounded up or down.
+    """
+    edges = np.cumsum(probability)
+    edges *= n / edges[-1]
+    edges[-1] = n
+    counts = np.diff(np.floor(edges + generator.random()), prepend=0).astype(np.intp)
+    return generator.permutation(np.repeat(np.arange(len(counts)), counts))
