@@ -2,6 +2,7 @@
 
 from sklsh._show_versions import show_versions
 from sklsh._version import __version__
+from sklsh.kernel_sgd import KernelSampledSGD, KernelSampledSGDRegressor
 from sklsh.lsh_softmax import LSHSoftmaxClassifier
 from sklsh.mission import (
     MISSIONClassifier,
@@ -13,6 +14,8 @@ from sklsh.neighbors import NeighborBlendClassifier
 from sklsh.slide import SLIDEClassifier
 
 __all__ = [
+    "KernelSampledSGD",
+    "KernelSampledSGDRegressor",
     "LSHSoftmaxClassifier",
     "MISSIONClassifier",
     "MISSIONHashSelector",

@@ -42,7 +42,7 @@ from sklsh._sklearn import (
     validate_data,
 )
 from sklsh._targets import TargetFormat, class_weights, label_share
-from sklsh._training import EarlyStopping, Plan, Progress, rate_schedule, train
+from sklsh._training import EarlyStopping, Plan, Progress, rate_schedule, split_off, train
 from sklsh.optimizers import make_optimizer
 
 SAMPLE = 1000  # rows that tell which hidden units are of use
@@ -222,15 +222,11 @@ class NetworkClassifier(
         """
         if not self.early_stopping:
             return (X, Y, weight), None
-        rows = np.flatnonzero(sample_weight)
-        n_held_out = math.ceil(self.validation_fraction * len(rows))
-        if n_held_out == len(rows):
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} leaves no row to train on, with "
-                f"n_samples={len(rows)} of positive weight."
-            )
-        order = self._progress.random_generator.permutation(rows)
-        held_out, rows = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
+        rows, held_out = split_off(
+            np.flatnonzero(sample_weight),
+            self.validation_fraction,
+            self._progress.random_generator,
+        )
         if not weight[rows].any():
             raise ValueError("class_weight leaves no row with a weight to train on.")
         score = self._validation_score(X[held_out], Y[held_out], sample_weight[held_out])

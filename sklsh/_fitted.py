@@ -6,8 +6,8 @@ from sklsh._output_tables import PredictionTables
 from sklsh._sklearn import check_is_fitted
 
 
-class FittedNetwork:
-    """Mixin of the fitted attributes."""
+class FittedTraining:
+    """Mixin of what every network and its training have."""
 
     @property
     def coefs_(self):
@@ -20,12 +20,6 @@ class FittedNetwork:
         """Bias vectors, views."""
         check_is_fitted(self)
         return self._network.intercepts
-
-    @property
-    def loss_(self):
-        """The loss that training ended with, "softmax" or "logistic"."""
-        check_is_fitted(self)
-        return self._network.loss
 
     @property
     def n_iter_(self):
@@ -56,6 +50,16 @@ class FittedNetwork:
         """Score of the weights that the last call kept; None without early stopping."""
         check_is_fitted(self)
         return self._progress.best_validation_score
+
+
+class FittedNetwork(FittedTraining):
+    """Mixin of the fitted attributes of a network over very many classes."""
+
+    @property
+    def loss_(self):
+        """The loss that training ended with, "softmax" or "logistic"."""
+        check_is_fitted(self)
+        return self._network.loss
 
     @property
     def n_active_(self):

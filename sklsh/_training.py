@@ -153,6 +153,18 @@ class EarlyStopping:
         return score, self._n_worse >= self.patience
 
 
+def split_off(rows, fraction, generator):
+    """Numbers of rows, ascending: those to train on, and a share held out at random."""
+    n_held_out = math.ceil(fraction * len(rows))
+    if n_held_out == len(rows):
+        raise ValueError(
+            f"validation_fraction={fraction} leaves no row to train on, with "
+            f"n_samples={len(rows)} of positive weight."
+        )
+    order = generator.permutation(rows)
+    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+
+
 def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
     """Run the plan.
 

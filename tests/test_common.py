@@ -4,6 +4,8 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklsh import (
+    KernelSampledSGD,
+    KernelSampledSGDRegressor,
     LSHSoftmaxClassifier,
     MISSIONClassifier,
     MISSIONRegressor,
@@ -16,6 +18,8 @@ from sklsh.sketch import NadarayaWatsonSketch
 
 STOCHASTIC = "sample_weight is not equivalent to removing/repeating samples."
 STOCHASTIC_ESTIMATORS = (
+    KernelSampledSGD,
+    KernelSampledSGDRegressor,
     LSHSoftmaxClassifier,
     MISSIONClassifier,
     MISSIONRegressor,
@@ -58,6 +62,11 @@ def expected_failed_checks(estimator):
         NeighborBlendClassifier(
             SLIDEClassifier(loss="logistic", random_state=0), weight=3, n_candidates=1
         ),
+        KernelSampledSGD(),
+        KernelSampledSGD((), loss="hinge", warmup=0, min_gain=0),
+        KernelSampledSGD(loss="modified_huber", sampler="stale", early_stopping=True),
+        KernelSampledSGDRegressor(),
+        KernelSampledSGDRegressor((), loss="huber", sampler="exact", warmup=0, min_gain=0),
         MISSIONSelector(),
         MISSIONSelector(mode="mission"),
         MISSIONClassifier(),

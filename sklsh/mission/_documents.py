@@ -1,7 +1,6 @@
 """What the docstrings of the MISSION estimators share."""
 
-import inspect
-from textwrap import indent
+from sklsh._documents import fill_in
 
 _PARAMETERS = """
 n_features_to_select : int, default=100
@@ -116,13 +115,5 @@ def with_parameters(cls=None, *, loss=_LOSSES):
     """Class decorator: fill in what the docstring shares with others."""
     if cls is None:
         return lambda cls: with_parameters(cls, loss=loss)
-    document = inspect.cleandoc(cls.__doc__ or "")  # python -OO has none
-    shared = {
-        "parameters": _PARAMETERS.replace("@loss@", loss.strip()),
-        "attributes": _ATTRIBUTES,
-        "references": _REFERENCES,
-    }
-    for name, text in shared.items():
-        document = document.replace("{" + name + "}", text.strip())
-    cls.__doc__ = indent(document, "    ").strip() + "\n"
-    return cls
+    parameters = _PARAMETERS.replace("@loss@", loss.strip())
+    return fill_in(cls, parameters=parameters, attributes=_ATTRIBUTES, references=_REFERENCES)

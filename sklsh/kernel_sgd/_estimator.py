@@ -1,0 +1,359 @@
+"""What the estimators do alike that draw the rows they train on: checks, training, attributes."""
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.utils import check_random_state
+
+from sklsh._callbacks import EpochCallbacks, without_callbacks
+from sklsh._constraints import CONSTRAINTS
+from sklsh._hashing import MAX_BITS
+from sklsh._memory import require_bytes
+from sklsh._score_network import ScoreNetwork, bytes_needed
+from sklsh._sklearn import (
+    Interval,
+    StrOptions,
+    VersionStamp,
+    at_least,
+    check_is_fitted,
+    check_sample_weight,
+    checked_csr,
+    effective_n_threads,
+    fit_context,
+    unchanged_on_error,
+    validate_data,
+)
+from sklsh._training import EarlyStopping, Plan, Progress, rate_schedule, split_off
+from sklsh.kernel_sgd._fitted import FittedDraws
+from sklsh.kernel_sgd._training import TrainingRows, train_on_draws
+from sklsh.optimizers import Adam, make_optimizer
+from sklsh.row_sampling import Exact, Kernel, Pass, RowDraws, Stale, Uniform
+
+RATE, ADAM_RATE = 0.05, 0.001
+STEPS = 3000  # that "auto" makes at least, within these epochs
+EPOCHS = 10, 200
+SHARED = (
+    "optimizer", "learning_rate", "power_t", "early_stopping",
+    "validation_fraction", "n_iter_no_change", "tol", "warm_start", "verbose", "random_state",
+    "n_jobs", "max_iter",
+)  # fmt: skip
+
+
+class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimator):
+    """Base of the estimators that train :class:`sklsh._score_network.ScoreNetwork`."""
+
+    _parameter_constraints = {name: CONSTRAINTS[name] for name in SHARED} | {
+        "hidden_layer_sizes": ["array-like"],
+        "sampler": [StrOptions({"kernel", "stale", "exact", "uniform"})],
+        "n_rows": [at_least(1)],
+        "n_bits": [Interval(Integral, 1, MAX_BITS, closed="both")],
+        "n_buckets": [Interval(Integral, 2, 2**31, closed="both")],
+        "include_target": ["boolean"],
+        "row_score": [StrOptions({"grad_norm", "loss"})],
+        "pool_factor": [at_least(1, Real)],
+        "floor": [Interval(Real, 0, 1, closed="right")],
+        "importance_power": [Interval(Real, 0, 1, closed="both")],
+        "decay": [Interval(Real, 0, 1, closed="right")],
+        "warmup": [at_least(0)],
+        "min_gain": [at_least(0, Real)],
+        "alpha": [at_least(0, Real)],
+        "batch_size": [at_least(1)],
+        "learning_rate_init": [StrOptions({"auto"}), *CONSTRAINTS["learning_rate_init"]],
+    }
+    _loss_unit = 1.0  # what losses of the network are multiplied by to be those of the targets
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        *,
+        loss=None,
+        sampler="kernel",
+        n_rows=10,
+        n_bits=10,
+        n_buckets=2**12,
+        include_target=True,
+        row_score="grad_norm",
+        pool_factor=5,
+        floor=0.1,
+        importance_power=1.0,
+        decay=0.999,
+        warmup=200,
+        min_gain=1.2,
+        alpha=1e-4,
+        optimizer="momentum",
+        learning_rate_init="auto",
+        learning_rate="linear",
+        power_t=0.5,
+        batch_size=64,
+        max_iter="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=3,
+        tol=1e-4,
+        warm_start=False,
+        verbose=False,
+        random_state=None,
+        n_jobs=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.loss = loss
+        self.sampler = sampler
+        self.n_rows = n_rows
+        self.n_bits = n_bits
+        self.n_buckets = n_buckets
+        self.include_target = include_target
+        self.row_score = row_score
+        self.pool_factor = pool_factor
+        self.floor = floor
+        self.importance_power = importance_power
+        self.decay = decay
+        self.warmup = warmup
+        self.min_gain = min_gain
+        self.alpha = alpha
+        self.optimizer = optimizer
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.power_t = power_t
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. CSR is read as it is; dense rows are made sparse batch by batch.
+
+        y : array-like of shape (n_samples,)
+            Labels of a classifier, numbers of a regressor.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weight of each row in the loss. Draws by scores go by it as well.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        MemoryError
+            If weights, optimizer state, sketch and codes of rows would not fit; says how many
+            bytes they take.
+
+        ValueError
+            If the data do not fit, or if training diverges. The model stays as it was,
+            except where `warm_start` trains it on in place.
+        """
+        with unchanged_on_error(self):
+            resume = self.warm_start and hasattr(self, "_network")
+            X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
+            rows, groups = self._start(X, y, weight, resume=resume)
+            n_epochs = self._n_epochs(len(weight))
+            metadata = None if sample_weight is None else {"sample_weight": weight}
+            with self._fit_task(X, y, metadata, n_epochs) as on_epoch:
+                self._train(rows, groups, weight, n_epochs, on_epoch)
+        return self
+
+    def _partial_fit(self, X, y, sample_weight, classes=None):
+        self._validate_params()  # scikit-learn does so in the first call only
+        with unchanged_on_error(self):
+            resume = hasattr(self, "_network")
+            X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
+            rows, groups = self._start(X, y, weight, classes, resume=resume, partial=True)
+            self._train(rows, groups, weight, 1, without_callbacks, partial=True)
+        return self
+
+    def _validated(self, X, y, sample_weight, reset):
+        with np.errstate(over="ignore"):  # it is refused as infinite
+            X, y = validate_data(
+                self, X, y, accept_sparse="csr", dtype=np.float32, reset=reset,
+                y_numeric=not is_classifier(self),
+            )  # fmt: skip
+        if sp.issparse(X):
+            X = checked_csr(X)
+        return X, y, check_sample_weight(sample_weight, X, np.float32)
+
+    def _start(self, X, y, weight, classes=None, *, resume, partial=False):
+        """Rows to train on, and what groups them; a fresh network unless the old one goes on."""
+        sizes = self._checked_sizes()
+        if self.n_buckets & (self.n_buckets - 1):
+            raise ValueError(f"n_buckets must be a power of two; got {self.n_buckets}.")
+        self._n_threads = effective_n_threads(self.n_jobs)
+        rows, groups = self._training_rows(X, y, weight, classes, resume=resume, partial=partial)
+        if not resume:
+            self._create(rows, sizes, partial)
+        self._network.make_trainable(self._n_threads)
+        return rows, groups
+
+    def _create(self, rows, sizes, partial):
+        (n, n_features), n_outputs = rows.X.shape, self._n_outputs()
+        self._require_memory(n, n_features, sizes, n_outputs, partial)
+        random_state = check_random_state(self.random_state)
+        self._network = ScoreNetwork(
+            n_features, n_outputs, sizes, loss=self._loss_of_kernel(),
+            epsilon=self._epsilon_of_kernel(), optimizer=make_optimizer(self.optimizer),
+            random_state=random_state,
+        )  # fmt: skip
+        self.learning_rate_init_ = automatic_rate(self.optimizer, rows.X)
+        seeds = random_state.randint(2**31 - 1, size=2).tolist()
+        self._progress = Progress(np.random.default_rng(seeds[0]))
+        self._draws = RowDraws(
+            self._make_sampler(np.random.RandomState(seeds[1])), batch_size=self.batch_size,
+            pool_factor=self.pool_factor, floor=self.floor, warmup=self.warmup,
+            min_gain=self.min_gain, importance_power=self.importance_power,
+        )  # fmt: skip
+
+    def _make_sampler(self, random_state):
+        if self.sampler == "kernel":
+            return Kernel(
+                n_rows=self.n_rows, n_bits=self.n_bits, n_buckets=self.n_buckets,
+                include_target=self.include_target, decay=self.decay, random_state=random_state,
+            )  # fmt: skip
+        return {"stale": Stale, "exact": Exact, "uniform": Uniform}[self.sampler]()
+
+    def _epsilon_of_kernel(self):
+        """Parameter of the loss, if it has one."""
+        return 0.0
+
+    def _train(self, rows, groups, sample_weight, n_epochs, on_epoch, partial=False):
+        stopping = None
+        if self.early_stopping and not partial:
+            of_weight = np.flatnonzero(sample_weight)
+            kept, held_out = split_off(
+                of_weight, self.validation_fraction, self._progress.random_generator
+            )
+            score = self._validation_score(
+                rows.X[held_out], rows.targets[held_out], sample_weight[held_out]
+            )
+            stopping = EarlyStopping(score, tol=self.tol, patience=self.n_iter_no_change)
+            rows, groups = TrainingRows(*(part[kept] for part in rows)), groups[kept]
+            if not rows.weight.any():
+                raise ValueError("class_weight leaves no row with a weight to train on.")
+        schedule = self.learning_rate
+        if partial and schedule in ("linear", "cosine"):  # there is no end to fall towards
+            schedule = "constant"
+        plan = Plan(
+            n_epochs=n_epochs, batch_size=self._draws.batch_size,
+            learning_rate=self._rate(),
+            schedule=rate_schedule(schedule, self.power_t), early_stopping=stopping,
+        )  # fmt: skip
+        data = Pass(rows.X, groups, self._exact_scores(rows), self._n_threads)
+        try:
+            self._draws.begin(
+                data, rows.weight, self._network.multiply_adds(mean_nnz(rows.X)),
+                self._progress.random_generator,
+            )  # fmt: skip
+            train_on_draws(
+                self._network, self._draws, rows, plan, self._progress, on_epoch,
+                row_score=self.row_score, alpha=self.alpha, loss_unit=self._loss_unit,
+            )  # fmt: skip
+        finally:
+            self._draws.end()
+            self._network.release_buffers()
+
+    def _rate(self):
+        """Rate of the first step; "auto" is that of the first call."""
+        if self.learning_rate_init != "auto":
+            self.learning_rate_init_ = self.learning_rate_init
+        return self.learning_rate_init_
+
+    def _exact_scores(self, rows):
+        """Scores of rows by the network as it is, given their numbers."""
+
+        def score(numbers):
+            scores = self._network.scores(rows.X[numbers], self._n_threads)
+            losses, norms = self._network.losses(scores, rows.targets[numbers])
+            return norms if self.row_score == "grad_norm" else losses
+
+        return score
+
+    def _n_epochs(self, n):
+        if self.max_iter != "auto":
+            return self.max_iter
+        return int(np.clip(math.ceil(STEPS / math.ceil(n / self.batch_size)), *EPOCHS))
+
+    def _checked_sizes(self):
+        sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
+        whole = [isinstance(n, Integral) and not isinstance(n, bool) for n in sizes]
+        if not all(whole) or min(sizes, default=1) < 1:
+            raise ValueError(
+                "hidden_layer_sizes must be any number of integers of at least 1; "
+                f"got {self.hidden_layer_sizes!r}."
+            )
+        return tuple(sizes)
+
+    def _require_memory(self, n, n_features, sizes, n_outputs, partial):
+        n_bytes = bytes_needed(n_features, sizes, n_outputs, make_optimizer(self.optimizer))
+        if self.sampler == "kernel":
+            n_bytes += Kernel.bytes_needed(n, self.n_rows, self.n_buckets)
+        if self.early_stopping and not partial:  # also the best weights so far
+            n_bytes += bytes_needed(n_features, sizes, n_outputs, None)
+        require_bytes(
+            n_bytes,
+            f"A network of {n_features:,} features, hidden layers {sizes} and {n_outputs:,} "
+            f"outputs with the state of optimizer={self.optimizer!r}, the sketch and the codes of "
+            f"{n:,} rows",
+            "Smaller hidden_layer_sizes, n_rows or n_buckets take less.",
+        )
+
+    # ---- after training ----
+
+    def _scores(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
+        X = checked_csr(X) if sp.issparse(X) else X
+        return self._network.scores(X, effective_n_threads(self.n_jobs))
+
+    def _estimate_loss(self, X, groups):
+        sampler = self._draws.sampler
+        if not isinstance(sampler, Kernel):
+            raise ValueError(
+                f'estimate_loss needs a model fitted with sampler="kernel"; got {self.sampler!r}.'
+            )
+        X = checked_csr(X) if sp.issparse(X) else X
+        data = Pass(X, groups, None, effective_n_threads(self.n_jobs))
+        return self._loss_unit * sampler.losses(data, np.arange(X.shape[0]))
+
+    def _epoch_line(self):
+        return self._progress.last_epoch(scored=self.early_stopping)
+
+    def _reconstruction_attributes(self):
+        names = ["classes_", "n_features_in_", "feature_names_in_", "_format", "_draws"]
+        kept = {name: vars(self)[name] for name in names if name in vars(self)}
+        return kept | {"_network": self._network.frozen(), "_progress": self._progress}
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_network")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def automatic_rate(optimizer, X):
+    """Rate of the first step, less for features of large values."""
+    if isinstance(make_optimizer(optimizer), Adam):
+        return ADAM_RATE
+    values = X.data if sp.issparse(X) else X.ravel(order="K")
+    mean_square = np.dot(values, values.astype(np.float64)) / (X.shape[0] * X.shape[1])
+    return RATE / max(1, mean_square)
+
+
+def mean_nnz(X):
+    """Mean number of values in a row that a step multiplies by."""
+    return X.nnz / X.shape[0] if sp.issparse(X) else X.shape[1]

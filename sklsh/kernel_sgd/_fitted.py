@@ -1,0 +1,47 @@
+"""What can be read off a fitted model that has drawn its rows."""
+
+from sklsh._fitted import FittedTraining
+from sklsh._sklearn import check_is_fitted
+
+
+class FittedDraws(FittedTraining):
+    """Mixin of the fitted attributes."""
+
+    @property
+    def coef_(self):
+        """Weights of a linear model, (n_outputs, n_features_in_)."""
+        return self._linear_part(self.coefs_).T
+
+    @property
+    def intercept_(self):
+        """Bias of a linear model, (n_outputs,)."""
+        return self._linear_part(self.intercepts_)
+
+    def _linear_part(self, parts):
+        if len(parts) > 1:
+            raise AttributeError("only a model without hidden layers has coef_ and intercept_.")
+        return parts[0]
+
+    @property
+    def memory_usage_(self):
+        """Bytes of weights, optimizer state, sketch, and their total."""
+        check_is_fitted(self)
+        parameters = self._network.parameters
+        usage = {
+            "weights": sum(p.weights.nbytes for p in parameters),
+            "optimizer": sum(p.state_bytes for p in parameters),
+            "sketch": self._draws.sampler.nbytes,
+        }
+        return usage | {"total": sum(usage.values())}
+
+    @property
+    def sampling_gain_(self):
+        """Estimated gain of draws by scores, NaN while nothing is known."""
+        check_is_fitted(self)
+        return float(self._draws.gain.value)
+
+    @property
+    def sampled_share_(self):
+        """Share of all draws that went by scores."""
+        check_is_fitted(self)
+        return self._draws.n_by_scores / self._draws.n_drawn

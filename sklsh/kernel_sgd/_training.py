@@ -1,0 +1,135 @@
+"""The loop around the training step of networks that draw their rows."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from sklsh._batches import Rows
+from sklsh.row_sampling import Observed
+
+
+class TrainingRows(NamedTuple):
+    """Rows to train on.
+
+    Attributes
+    ----------
+    X : ndarray or csr_array of shape (n, n_features), float32
+        Features.
+
+    targets : ndarray of shape (n,), float32
+        What the loss compares scores with.
+
+    weight : ndarray of shape (n,), float32
+        Weights in the loss.
+    """
+
+    X: object
+    targets: np.ndarray
+    weight: np.ndarray
+
+
+class HeldOutScore:
+    """How good a network is on rows that are held out.
+
+    Parameters
+    ----------
+    metric : callable
+        Of targets, scores and `sample_weight`; larger is better.
+
+    X, targets, sample_weight
+        The rows, what their scores should be, and their weights.
+    """
+
+    def __init__(self, metric, X, targets, sample_weight):
+        self.metric, self.X = metric, X
+        self.targets, self.sample_weight = targets, sample_weight
+
+    def __call__(self, network):
+        """Score of the network as it is."""
+        scores = network.scores(self.X, network.n_threads)
+        return float(self.metric(self.targets, scores, sample_weight=self.sample_weight))
+
+
+def train_on_draws(network, draws, data, plan, progress, on_epoch, *, row_score, alpha, loss_unit):
+    """Run the plan.
+
+    Parameters
+    ----------
+    network : ScoreNetwork
+        What is trained.
+
+    draws : RowDraws
+        Which rows the steps take, turned to `data`.
+
+    data : TrainingRows
+        All rows.
+
+    plan : Plan
+        Epochs, batch size, learning rate and early stopping.
+
+    progress : Progress
+        Takes down what happens.
+
+    on_epoch : callable
+        Context manager around each epoch, given its number, whose value tells by its
+        attribute `stop` whether training ends there.
+
+    row_score : {"grad_norm", "loss"}
+        What of a row draws go by.
+
+    alpha : float
+        Weights shrink by this times the learning rate in each step, after each set of draws.
+
+    loss_unit : float
+        What losses are multiplied by where they are told.
+    """
+    inputs = Rows(data.X, network.n_threads)
+    n = len(data.weight)
+    n_steps = plan.n_epochs * math.ceil(n / plan.batch_size)
+    weight_sum = data.weight.sum(dtype=np.float64)
+    first_step, stop = progress.n_steps, False
+    for epoch in range(plan.n_epochs):
+        with on_epoch(epoch) as task:
+            loss = 0.0
+            for drawn in draws.epoch():
+                observed = Observed(*np.empty((2, len(drawn.rows))))
+                batches = inputs.batches(drawn.rows, plan.batch_size)
+                rates = 0.0
+                for batch, rows in zip(
+                    batches, gen_batches(len(drawn.rows), plan.batch_size), strict=True
+                ):
+                    done = (progress.n_steps - first_step) / n_steps
+                    rate = plan.learning_rate * plan.schedule(done, progress.n_steps + 1)
+                    losses, norms = network.train_step(
+                        batch, data.targets[drawn.rows[rows]],
+                        drawn.weight[rows] / np.float32(batch.shape[0]), rate,
+                    )  # fmt: skip
+                    observed.losses[rows] = losses
+                    observed.scores[rows] = norms if row_score == "grad_norm" else losses
+                    progress.n_steps += 1
+                    rates += rate
+                loss += np.dot(drawn.unbiased, observed.losses)
+                _require_finite(loss, plan)
+                network.shrink(math.exp(-alpha * rates))
+                draws.note(drawn, observed)
+            progress.loss_curve.append(float(loss_unit * loss / weight_sum))
+            progress.n_epochs += 1
+            if plan.early_stopping:
+                value, stop = plan.early_stopping.note_epoch(network)
+                progress.validation_scores.append(value)
+        if stop or task.stop:
+            break
+    if plan.early_stopping:
+        network.restore(plan.early_stopping.best_network)
+        progress.best_validation_score = plan.early_stopping.best_score
+
+
+def _require_finite(loss, plan):
+    if not math.isfinite(loss):
+        raise ValueError(
+            f"Training diverged: the loss is {loss}. Lower "
+            f"learning_rate_init={plan.learning_rate}, or scale the features, the targets or "
+            "the weights of rows."
+        )
