@@ -34,6 +34,12 @@ row_score : {"grad_norm", "loss"}, default="grad_norm"
 pool_factor : float, default=5
     Rows that are scored for each that is drawn. More keep scores fresher, and cost more.
 
+subsample : float, default=1.0
+    Draws of an epoch, or of a call of `partial_fit`, to rows, in (0, 1], as far as it draws by
+    scores. Where few rows teach, half as many draws of them teach as much; a larger
+    `learning_rate_init` may go with it, as batches of them vary less. On a stream, which
+    brings each row once, this is what saves time.
+
 floor : float, default=0.1
     Share of the draws that does not go by scores, in (0, 1]. No row's gradient is weighted
     by more than 1 / floor.
@@ -49,10 +55,10 @@ decay : float, default=0.999
 warmup : int, default=200
     Batches, over all calls, that are drawn uniformly first.
 
-min_gain : float, default=1.2
+min_gain : float, default=3.0
     Least `sampling_gain_` at which rows are drawn by scores, if that cost nothing; it rises
-    with what it costs, as a share of the step. Below it draws are uniform, and are asked now and
-    then whether scores would pay. 0: scores in any case.
+    with what it costs, as a share of the step. Below it draws are uniform, and it is asked now
+    and then whether scores would pay. 0: scores in any case.
 
 alpha : float, default=1e-4
     Weight decay: weights shrink by alpha times the learning rate in a step.

@@ -54,6 +54,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         "include_target": ["boolean"],
         "row_score": [StrOptions({"grad_norm", "loss"})],
         "pool_factor": [at_least(1, Real)],
+        "subsample": [Interval(Real, 0, 1, closed="right")],
         "floor": [Interval(Real, 0, 1, closed="right")],
         "importance_power": [Interval(Real, 0, 1, closed="both")],
         "decay": [Interval(Real, 0, 1, closed="right")],
@@ -77,11 +78,12 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         include_target=True,
         row_score="grad_norm",
         pool_factor=5,
+        subsample=1.0,
         floor=0.1,
         importance_power=1.0,
         decay=0.999,
         warmup=200,
-        min_gain=1.2,
+        min_gain=3.0,
         alpha=1e-4,
         optimizer="momentum",
         learning_rate_init="auto",
@@ -107,6 +109,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         self.include_target = include_target
         self.row_score = row_score
         self.pool_factor = pool_factor
+        self.subsample = subsample
         self.floor = floor
         self.importance_power = importance_power
         self.decay = decay
@@ -213,8 +216,8 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         self._progress = Progress(np.random.default_rng(seeds[0]))
         self._draws = RowDraws(
             self._make_sampler(np.random.RandomState(seeds[1])), batch_size=self.batch_size,
-            pool_factor=self.pool_factor, floor=self.floor, warmup=self.warmup,
-            min_gain=self.min_gain, importance_power=self.importance_power,
+            pool_factor=self.pool_factor, subsample=self.subsample, floor=self.floor, warmup=self.warmup, min_gain=self.min_gain,
+            importance_power=self.importance_power,
         )  # fmt: skip
 
     def _make_sampler(self, random_state):

@@ -86,35 +86,30 @@ def train_on_draws(network, draws, data, plan, progress, on_epoch, *, row_score,
         What losses are multiplied by where they are told.
     """
     inputs = Rows(data.X, network.n_threads)
-    n = len(data.weight)
-    n_steps = plan.n_epochs * math.ceil(n / plan.batch_size)
-    weight_sum = data.weight.sum(dtype=np.float64)
-    first_step, stop = progress.n_steps, False
+    mean_weight = data.weight.mean(dtype=np.float64)
+    stop = False
     for epoch in range(plan.n_epochs):
         with on_epoch(epoch) as task:
             loss = 0.0
             for drawn in draws.epoch():
-                observed = Observed(*np.empty((2, len(drawn.rows))))
-                batches = inputs.batches(drawn.rows, plan.batch_size)
-                rates = 0.0
-                for batch, rows in zip(
-                    batches, gen_batches(len(drawn.rows), plan.batch_size), strict=True
-                ):
-                    done = (progress.n_steps - first_step) / n_steps
-                    rate = plan.learning_rate * plan.schedule(done, progress.n_steps + 1)
-                    losses, norms = network.train_step(
+                first, last = drawn.span
+                losses, norms, rates = np.empty((3, len(drawn.rows)))
+                batches = list(gen_batches(len(drawn.rows), plan.batch_size))
+                for i, batch in enumerate(inputs.batches(drawn.rows, plan.batch_size)):
+                    rows = batches[i]
+                    done = (epoch + first + i / len(batches) * (last - first)) / plan.n_epochs
+                    rates[rows] = plan.learning_rate * plan.schedule(done, progress.n_steps + 1)
+                    losses[rows], norms[rows] = network.train_step(
                         batch, data.targets[drawn.rows[rows]],
-                        drawn.weight[rows] / np.float32(batch.shape[0]), rate,
+                        drawn.weight[rows] / np.float32(batch.shape[0]), rates[rows][0],
                     )  # fmt: skip
-                    observed.losses[rows] = losses
-                    observed.scores[rows] = norms if row_score == "grad_norm" else losses
                     progress.n_steps += 1
-                    rates += rate
-                loss += np.dot(drawn.unbiased, observed.losses)
+                loss += (last - first) * np.mean(drawn.unbiased * losses)
                 _require_finite(loss, plan)
-                network.shrink(math.exp(-alpha * rates))
-                draws.note(drawn, observed)
-            progress.loss_curve.append(float(loss_unit * loss / weight_sum))
+                network.shrink(math.exp(-alpha * rates.sum() / plan.batch_size))
+                scores = norms if row_score == "grad_norm" else losses
+                draws.note(drawn, Observed(scores, losses))
+            progress.loss_curve.append(float(loss_unit * loss / mean_weight))
             progress.n_epochs += 1
             if plan.early_stopping:
                 value, stop = plan.early_stopping.note_epoch(network)

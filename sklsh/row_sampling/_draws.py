@@ -1,5 +1,6 @@
 """Draws of rows: by their scores, as long as that pays, each weighted to make up for it."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -26,12 +27,16 @@ class Draws(NamedTuple):
 
     ratio : ndarray of shape (n,) or None
         How many times as likely as uniformly each was drawn; None for uniform draws.
+
+    span : tuple of float
+        From where to where these draws carry the epoch, of 0 to 1.
     """
 
     rows: np.ndarray
     weight: np.ndarray
     unbiased: np.ndarray
     ratio: np.ndarray | None
+    span: tuple
 
 
 class Gain:
@@ -87,16 +92,21 @@ class RowDraws:
 
     importance_power : float
         Power of the weights that make up for how likely a row was drawn.
+
+    subsample : float
+        Draws of an epoch to rows, as far as it draws by scores.
     """
 
     def __init__(
-        self, sampler, *, batch_size, pool_factor, floor, warmup, min_gain, importance_power
-    ):
+        self, sampler, *, batch_size, pool_factor, floor, warmup, min_gain, importance_power,
+        subsample,
+    ):  # fmt: skip
         self.sampler = sampler
         self.batch_size = batch_size
         self.pool_factor, self.floor = pool_factor, floor
         self.warmup, self.min_gain = warmup, min_gain
         self.importance_power = importance_power
+        self.subsample = subsample
         self.gain = Gain()
         self.n_drawn = 0
         self.n_by_scores = 0
@@ -115,18 +125,23 @@ class RowDraws:
         self._weight = self._generator = None
 
     def epoch(self):
-        """Yield `Draws` of as many rows as there are."""
+        """Yield `Draws` of as many rows as there are; of fewer by scores, with `subsample`."""
         n = len(self._weight)
-        order, first = self._generator.permutation(n), 0
-        while first < n:
-            draws = self._by_scores(n - first) if self._pays() else None
+        order, done = self._generator.permutation(n), 0.0
+        while done < n:
+            draws = self._by_scores(done) if self._pays() else None
             if draws is None:
-                last = min(n, first + PROBE_BATCHES * self.batch_size)
-                rows = order[first:last]
-                weight = self._weight[rows]
-                draws = Draws(rows, weight, weight, None)
-            first += len(draws.rows)
+                draws = self._uniform(order, done)
+            done = n * draws.span[1]
             yield draws
+
+    def _uniform(self, order, done):
+        """The next rows in a random order."""
+        first = round(done)
+        last = min(len(order), first + PROBE_BATCHES * self.batch_size)
+        rows = order[first:last]
+        weight = self._weight[rows]
+        return Draws(rows, weight, weight, None, (first / len(order), last / len(order)))
 
     def note(self, draws, observed):
         """Learn from what steps on the draws have `Observed`."""
@@ -154,8 +169,8 @@ class RowDraws:
     def _pays(self):
         return self._warm and (self.min_gain == 0 or self.gain.value > self._gain_needed)
 
-    def _by_scores(self, most):
-        """Draws from a pool, at most so many; None while there are no scores."""
+    def _by_scores(self, done):
+        """Draws from a pool where `done` rows of the epoch are; None while there are no scores."""
         n = len(self._weight)
         pool = np.arange(n)
         if n > POOL:
@@ -163,16 +178,18 @@ class RowDraws:
         scores = self.sampler.scores(pool)
         if scores is None:
             return None
-        ratio = self._ratio(scores, self._weight[pool])
+        weight = self._weight[pool]
+        ratio = self._ratio(scores, weight)
         n_batches = max(1, int(len(pool) / (self.pool_factor * self.batch_size)))
-        n_draws = min(most, n_batches * self.batch_size)
+        left = math.ceil((n - done) * self.subsample)
+        n_draws = min(left, n_batches * self.batch_size)
+        end = 1.0 if n_draws == left else (done + n_draws / self.subsample) / n
         drawn = systematic_draws(ratio / len(pool), n_draws, self._generator)
-        rows, ratio = pool[drawn], ratio[drawn]
-        mean_weight = self._weight[pool].mean(dtype=np.float64)
-        importance = self._weight[rows] / (mean_weight * ratio)
-        weight = mean_weight * importance**self.importance_power
-        unbiased = mean_weight * importance
-        return Draws(rows, weight.astype(np.float32), unbiased.astype(np.float32), ratio)
+        mean_weight = weight.mean(dtype=np.float64)
+        importance = weight[drawn] / (mean_weight * ratio[drawn])
+        weight = (mean_weight * importance**self.importance_power).astype(np.float32)
+        unbiased = (mean_weight * importance).astype(np.float32)
+        return Draws(pool[drawn], weight, unbiased, ratio[drawn], (done / n, end))
 
     def _ratio(self, scores, weight):
         """How many times as likely as uniformly rows of a pool are drawn."""
