@@ -115,11 +115,12 @@ class KernelSampledSGD(ClassifierMixin, RowSampledEstimator):
             hidden_layer_sizes, loss=loss, sampler=sampler, n_rows=n_rows, n_bits=n_bits,
             n_buckets=n_buckets, include_target=include_target, row_score=row_score,
             pool_factor=pool_factor, subsample=subsample, floor=floor,
-            importance_power=importance_power, decay=decay, warmup=warmup, min_gain=min_gain, alpha=alpha, optimizer=optimizer,
-            learning_rate_init=learning_rate_init, learning_rate=learning_rate, power_t=power_t,
-            batch_size=batch_size, max_iter=max_iter, early_stopping=early_stopping,
-            validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, tol=tol,
-            warm_start=warm_start, verbose=verbose, random_state=random_state, n_jobs=n_jobs,
+            importance_power=importance_power, decay=decay, warmup=warmup, min_gain=min_gain,
+            alpha=alpha, optimizer=optimizer, learning_rate_init=learning_rate_init,
+            learning_rate=learning_rate, power_t=power_t, batch_size=batch_size, max_iter=max_iter,
+            early_stopping=early_stopping, validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change, tol=tol, warm_start=warm_start, verbose=verbose,
+            random_state=random_state, n_jobs=n_jobs,
         )  # fmt: skip
         self.class_weight = class_weight
 

@@ -8,11 +8,11 @@ hidden_layer_sizes : array-like of int, default=(100,)
 
 @loss@
 
-sampler : {"kernel", "stale", "exact", "uniform"}, default="kernel"
+sampler : {"kernel", "stale", "exact", "uniform"} or RowSampler, default="kernel"
     What tells how much a row still teaches. "kernel": a regression on rows of like features and
     target that steps have come by, from sums in a sketch; it takes a few look-ups, and tells of
     rows never seen. "stale": what the row itself taught when a step last came by. "exact": a
-    forward pass. "uniform": nothing; plain stochastic gradient descent.
+    forward pass. "uniform": nothing; plain stochastic gradient descent. Or one of your own.
 
 n_rows : int, default=10
     Rows of counters in the sketch, each with a code of its own for every row of X.

@@ -1,5 +1,6 @@
 """What the estimators do alike that draw the rows they train on: checks, training, attributes."""
 
+import copy
 import math
 from numbers import Integral, Real
 
@@ -30,7 +31,7 @@ from sklsh._training import EarlyStopping, Plan, Progress, rate_schedule, split_
 from sklsh.kernel_sgd._fitted import FittedDraws
 from sklsh.kernel_sgd._training import TrainingRows, train_on_draws
 from sklsh.optimizers import Adam, make_optimizer
-from sklsh.row_sampling import Exact, Kernel, Pass, RowDraws, Stale, Uniform
+from sklsh.row_sampling import Exact, Kernel, Pass, RowDraws, RowSampler, Stale, Uniform
 
 RATE, ADAM_RATE = 0.05, 0.001
 STEPS = 3000  # that "auto" makes at least, within these epochs
@@ -47,7 +48,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
 
     _parameter_constraints = {name: CONSTRAINTS[name] for name in SHARED} | {
         "hidden_layer_sizes": ["array-like"],
-        "sampler": [StrOptions({"kernel", "stale", "exact", "uniform"})],
+        "sampler": [StrOptions({"kernel", "stale", "exact", "uniform"}), RowSampler],
         "n_rows": [at_least(1)],
         "n_bits": [Interval(Integral, 1, MAX_BITS, closed="both")],
         "n_buckets": [Interval(Integral, 2, 2**31, closed="both")],
@@ -199,6 +200,10 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         rows, groups = self._training_rows(X, y, weight, classes, resume=resume, partial=partial)
         if not resume:
             self._create(rows, sizes, partial)
+        elif self._network.loss != self._loss_of_kernel():
+            raise ValueError(
+                f"loss must stay {self._network.loss!r}, as in the first call; got {self.loss!r}."
+            )
         self._network.make_trainable(self._n_threads)
         return rows, groups
 
@@ -214,11 +219,14 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         self.learning_rate_init_ = automatic_rate(self.optimizer, rows.X)
         seeds = random_state.randint(2**31 - 1, size=2).tolist()
         self._progress = Progress(np.random.default_rng(seeds[0]))
-        self._draws = RowDraws(
-            self._make_sampler(np.random.RandomState(seeds[1])), batch_size=self.batch_size,
-            pool_factor=self.pool_factor, subsample=self.subsample, floor=self.floor, warmup=self.warmup, min_gain=self.min_gain,
-            importance_power=self.importance_power,
+        self._draws = RowDraws(self._make_sampler(np.random.RandomState(seeds[1])))
+
+    def _draw_settings(self):
+        names = (
+            "batch_size", "pool_factor", "subsample", "floor", "importance_power", "warmup",
+            "min_gain",
         )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
 
     def _make_sampler(self, random_state):
         if self.sampler == "kernel":
@@ -226,6 +234,8 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
                 n_rows=self.n_rows, n_bits=self.n_bits, n_buckets=self.n_buckets,
                 include_target=self.include_target, decay=self.decay, random_state=random_state,
             )  # fmt: skip
+        if isinstance(self.sampler, RowSampler):
+            return copy.deepcopy(self.sampler)
         return {"stale": Stale, "exact": Exact, "uniform": Uniform}[self.sampler]()
 
     def _epsilon_of_kernel(self):
@@ -250,15 +260,14 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         if partial and schedule in ("linear", "cosine"):  # there is no end to fall towards
             schedule = "constant"
         plan = Plan(
-            n_epochs=n_epochs, batch_size=self._draws.batch_size,
-            learning_rate=self._rate(),
+            n_epochs=n_epochs, batch_size=self.batch_size, learning_rate=self._rate(),
             schedule=rate_schedule(schedule, self.power_t), early_stopping=stopping,
         )  # fmt: skip
         data = Pass(rows.X, groups, self._exact_scores(rows), self._n_threads)
         try:
             self._draws.begin(
                 data, rows.weight, self._network.multiply_adds(mean_nnz(rows.X)),
-                self._progress.random_generator,
+                self._progress.random_generator, **self._draw_settings(),
             )  # fmt: skip
             train_on_draws(
                 self._network, self._draws, rows, plan, self._progress, on_epoch,
@@ -335,9 +344,13 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         return self._progress.last_epoch(scored=self.early_stopping)
 
     def _reconstruction_attributes(self):
-        names = ["classes_", "n_features_in_", "feature_names_in_", "_format", "_draws"]
+        names = [
+            "classes_", "n_features_in_", "feature_names_in_", "learning_rate_init_", "_format",
+            "_center", "_scale", "_loss_unit",
+        ]  # fmt: skip
         kept = {name: vars(self)[name] for name in names if name in vars(self)}
-        return kept | {"_network": self._network.frozen(), "_progress": self._progress}
+        progress, draws = copy.deepcopy(self._progress), self._draws.without_rows()
+        return kept | {"_network": self._network.frozen(), "_progress": progress, "_draws": draws}
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_network")
@@ -353,8 +366,8 @@ def automatic_rate(optimizer, X):
     if isinstance(make_optimizer(optimizer), Adam):
         return ADAM_RATE
     values = X.data if sp.issparse(X) else X.ravel(order="K")
-    mean_square = np.dot(values, values.astype(np.float64)) / (X.shape[0] * X.shape[1])
-    return RATE / max(1, mean_square)
+    squares = np.einsum("i,i->", values, values, dtype=np.float64)
+    return RATE / max(1, squares / (X.shape[0] * X.shape[1]))
 
 
 def mean_nnz(X):

@@ -1,5 +1,6 @@
 """Draws of rows: by their scores, as long as that pays, each weighted to make up for it."""
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -74,55 +75,82 @@ class RowDraws:
     sampler : RowSampler
         Scores the rows.
 
-    batch_size : int
-        Rows of a step.
+    Attributes
+    ----------
+    gain : Gain
+        What draws by scores are worth.
 
-    pool_factor : float
-        Rows scored for each that is drawn.
-
-    floor : float
-        Share of the draws that goes by the weights of rows alone, so that none is left out.
-
-    warmup : int
-        Batches drawn uniformly at first.
-
-    min_gain : float
-        What gain it takes for a draw by scores that costs nothing; by as much as a step
-        costs more with it, it takes more. 0: to draw by scores in any case.
-
-    importance_power : float
-        Power of the weights that make up for how likely a row was drawn.
-
-    subsample : float
-        Draws of an epoch to rows, as far as it draws by scores.
+    n_drawn, n_by_scores : int
+        Draws, over all calls, and those by scores.
     """
 
-    def __init__(
-        self, sampler, *, batch_size, pool_factor, floor, warmup, min_gain, importance_power,
-        subsample,
-    ):  # fmt: skip
+    def __init__(self, sampler):
         self.sampler = sampler
-        self.batch_size = batch_size
-        self.pool_factor, self.floor = pool_factor, floor
-        self.warmup, self.min_gain = warmup, min_gain
-        self.importance_power = importance_power
-        self.subsample = subsample
         self.gain = Gain()
-        self.n_drawn = 0
-        self.n_by_scores = 0
+        self.n_drawn = self.n_by_scores = 0
         self._n_probes = 0
 
-    def begin(self, data, weight, multiply_adds, generator):
-        """Turn to the rows of a `Pass`, given their weights and what a step costs for each."""
+    def begin(
+        self, data, weight, multiply_adds, generator, *,
+        batch_size, pool_factor, subsample, floor, importance_power, warmup, min_gain,
+    ):  # fmt: skip
+        """Turn to other rows.
+
+        Parameters
+        ----------
+        data : Pass
+            The rows.
+
+        weight : ndarray of shape (n,), float32
+            Their weights.
+
+        multiply_adds : float
+            Those of a training step for each row.
+
+        generator : numpy.random.Generator
+            Draws.
+
+        batch_size : int
+            Rows of a step.
+
+        pool_factor : float
+            Rows scored for each that is drawn.
+
+        subsample : float
+            Draws of an epoch to rows, as far as it draws by scores.
+
+        floor : float
+            Share of the draws that goes by the weights of rows alone, so that none is left out.
+
+        importance_power : float
+            Power of the weights that make up for how likely a row was drawn.
+
+        warmup : int
+            Batches drawn uniformly first, over all calls.
+
+        min_gain : float
+            What gain it takes for draws by scores that cost nothing; the more a step costs
+            with them, the more it takes. 0: to draw by scores in any case.
+        """
         self.sampler.begin(data)
         self._weight, self._generator = weight, generator
-        extra = self.pool_factor * self.sampler.multiply_adds(multiply_adds) / multiply_adds
-        self._gain_needed = self.min_gain * (1 + extra)
+        self.batch_size, self.warmup = batch_size, warmup
+        self.pool_factor, self.subsample, self.floor = pool_factor, subsample, floor
+        self.importance_power = importance_power
+        extra = pool_factor * self.sampler.multiply_adds(multiply_adds) / multiply_adds
+        self._gain_needed = min_gain * (1 + extra)
 
     def end(self):
         """Let go of the rows."""
         self.sampler.end()
         self._weight = self._generator = None
+
+    def without_rows(self):
+        """Copy that has let go of the rows."""
+        mine = copy.copy(self)
+        mine.sampler = copy.copy(self.sampler)
+        mine.end()
+        return copy.deepcopy(mine)
 
     def epoch(self):
         """Yield `Draws` of as many rows as there are; of fewer by scores, with `subsample`."""
@@ -167,7 +195,7 @@ class RowDraws:
         return self.n_drawn >= self.warmup * self.batch_size
 
     def _pays(self):
-        return self._warm and (self.min_gain == 0 or self.gain.value > self._gain_needed)
+        return self._warm and (self._gain_needed == 0 or self.gain.value > self._gain_needed)
 
     def _by_scores(self, done):
         """Draws from a pool where `done` rows of the epoch are; None while there are no scores."""

@@ -12,6 +12,7 @@ from sklsh.sketch._counters import Counters
 FAMILY = "simhash"
 WIDE = 256  # sparse rows with more features are folded to so many before they are hashed
 ROWS_AT_ONCE = 8192  # hashed together
+SAMPLE = 2**16  # rows that tell how features are scaled, about so many at most
 TARGET_BINS = 8  # of numbers
 PRIOR = 0.1  # rows that the mean of all scores counts for, where a row has few neighbours
 CODES = 2**31
@@ -47,8 +48,9 @@ class RowCodes:
             if n_features > WIDE:
                 self.fold = random_fold(n_features, random_state)
         else:
-            self.mean = data.X.mean(axis=0, dtype=np.float64).astype(np.float32)
-            spread = data.X.std(axis=0, dtype=np.float64).astype(np.float32)
+            sample = data.X[:: -(-len(data.X) // SAMPLE)]
+            self.mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+            spread = sample.std(axis=0, dtype=np.float64).astype(np.float32)
             self.scale = 1 / np.where(spread > 0, spread, 1)
         self.width = min(n_features, WIDE) if sp.issparse(data.X) else n_features
         self.hasher = make_hasher(FAMILY, self.width, n_bits, n_rows, random_state)
