@@ -9,7 +9,7 @@ from sklsh._memory import aligned_zeros, padded
 from sklsh.row_sampling._protocol import LOOK_UP, RowSampler
 from sklsh.sketch._counters import Counters
 
-FAMILY = "simhash"
+NARROW = 128  # features up to which independent projections cost no more than fast rotations
 WIDE = 256  # sparse rows with more features are folded to so many before they are hashed
 ROWS_AT_ONCE = 8192  # hashed together
 SAMPLE = 2**16  # rows that tell how features are scaled, about so many at most
@@ -53,7 +53,8 @@ class RowCodes:
             spread = sample.std(axis=0, dtype=np.float64).astype(np.float32)
             self.scale = 1 / np.where(spread > 0, spread, 1)
         self.width = min(n_features, WIDE) if sp.issparse(data.X) else n_features
-        self.hasher = make_hasher(FAMILY, self.width, n_bits, n_rows, random_state)
+        family = "dense_simhash" if self.width <= NARROW else "simhash"
+        self.hasher = make_hasher(family, self.width, n_bits, n_rows, random_state)
         self.include_target = include_target
         self.bins = None
         if include_target:
