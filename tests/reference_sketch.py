@@ -169,7 +169,16 @@ def huber(scores, wanted, epsilon):
     return losses, np.clip(scores - wanted, -epsilon, epsilon)
 
 
-LOSSES = {"log_loss": log_loss, "hinge": hinge, "squared_error": squared_error, "huber": huber}
+def modified_huber(scores, wanted, epsilon):
+    margin = wanted * scores
+    losses = np.where(margin < -1, -4 * margin, np.maximum(1 - margin, 0) ** 2)
+    return losses, wanted * np.where(margin < -1, -4, -2 * np.maximum(1 - margin, 0))
+
+
+LOSSES = {
+    "log_loss": log_loss, "hinge": hinge, "modified_huber": modified_huber,
+    "squared_error": squared_error, "huber": huber,
+}  # fmt: skip
 
 
 class SketchedLinear:
