@@ -235,7 +235,7 @@ def systematic_draws(probability, n, generator):
     Number i comes n p_i times, rounded up or down.
     """
     edges = np.cumsum(probability)
-    edges *= n / edges[-1]
-    edges[-1] = n
-    counts = np.diff(np.floor(edges + generator.random()), prepend=0).astype(np.intp)
-    return generator.permutation(np.repeat(np.arange(len(counts)), counts))
+    points = (np.arange(n) + generator.random()) * (edges[-1] / n)
+    below_end = np.nextafter(edges[-1], 0)  # which rounding may else reach
+    numbers = np.searchsorted(edges, np.minimum(points, below_end), side="right")
+    return generator.permutation(numbers)
