@@ -214,14 +214,18 @@ class RowDraws:
         end = 1.0 if n_draws == left else (done + n_draws / self.subsample) / n
         drawn = systematic_draws(ratio / len(pool), n_draws, self._generator)
         mean_weight = weight.mean(dtype=np.float64)
-        importance = weight[drawn] / (mean_weight * ratio[drawn])
-        weight = (mean_weight * importance**self.importance_power).astype(np.float32)
-        unbiased = (mean_weight * importance).astype(np.float32)
+        unbiased = weight[drawn] / ratio[drawn]
+        power = self.importance_power
+        weight = (mean_weight ** (1 - power) * unbiased**power).astype(np.float32)
+        unbiased = unbiased.astype(np.float32)
         return Draws(pool[drawn], weight, unbiased, ratio[drawn], (done / n, end))
 
     def _ratio(self, scores, weight):
         """How many times as likely as uniformly rows of a pool are drawn."""
-        weight = weight / weight.mean(dtype=np.float64)
+        mean = weight.mean(dtype=np.float64)
+        if mean == 0:  # none of them counts
+            return np.ones(len(weight))
+        weight = weight / mean
         by_scores = weight * scores
         mean = by_scores.mean()
         if mean == 0:
