@@ -1,0 +1,376 @@
+"""Draws of rows: as often as they should come, weighted to make up for it, where that pays."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklsh.row_sampling import Observed, Pass, RowDraws, RowSampler, _draws
+from sklsh.row_sampling._draws import PROBE_BATCHES, PROBE_PERIOD, Gain, systematic_draws
+
+N = 300
+RNG = np.random.default_rng(0)
+SIZES = RNG.gamma(0.3, 1, N) + 1e-3  # what each row teaches: much or next to nothing
+VALUES = SIZES[:, None] * RNG.standard_normal((N, 3)) + 0.1  # as gradients are
+X = np.zeros((N, 1), dtype=np.float32)
+WEIGHTS = {
+    "alike": np.ones(N),
+    "weighted": RNG.uniform(0.1, 3, N),
+    "some zero": RNG.uniform(0.1, 3, N) * (np.arange(N) % 3 > 0),
+}
+WEIGHTS = {name: weight.astype(np.float32) for name, weight in WEIGHTS.items()}
+every_weight = pytest.mark.parametrize("weight", WEIGHTS.values(), ids=WEIGHTS)
+
+
+class Told(RowSampler):
+    """Scores that it is told, at a cost that it is told."""
+
+    def __init__(self, scores, cost=0):
+        self.told, self.cost, self.noted = np.asarray(scores, dtype=float), cost, []
+
+    def scores(self, rows):
+        return self.told[rows]
+
+    def note(self, rows, observed, batch_size):
+        self.noted.append((rows, observed, batch_size))
+
+    def multiply_adds(self, step):
+        return self.cost * step
+
+
+class Offset:
+    """Generator whose random number is known, and that leaves the order alone."""
+
+    def __init__(self, offset):
+        self.offset = offset
+
+    def random(self):
+        return self.offset
+
+    def permutation(self, numbers):
+        return numbers
+
+
+def begun(sampler, weight=WEIGHTS["alike"], seed=0, **others):
+    """Draws from the rows, by scores from the first on unless told otherwise."""
+    defaults = {
+        "batch_size": 16, "pool_factor": 5, "floor": 0.1, "warmup": 0, "min_gain": 0,
+        "importance_power": 1,
+    }  # fmt: skip
+    draws = RowDraws(sampler, **defaults | others)
+    n = len(weight)
+    data = Pass(np.zeros((n, 1), np.float32), np.zeros(n), None, 1)
+    draws.begin(data, weight, 100, np.random.default_rng(seed))
+    return draws
+
+
+def run(draws, sizes, n_epochs):
+    """Steps that find out the `sizes`; returns all draws."""
+    taken = []
+    for _ in range(n_epochs):
+        for drawn in draws.epoch():
+            taken.append(drawn)
+            draws.note(drawn, Observed(sizes[drawn.rows], sizes[drawn.rows]))
+    return taken
+
+
+def assert_unbiased(draws, weight, values, n_sets=500, field="unbiased"):
+    """The weighted mean over draws is on average that over rows, within 3 standard errors."""
+    means = []
+    while len(means) < n_sets:
+        for drawn in draws.epoch():
+            terms = getattr(drawn, field)[:, None] * values[drawn.rows]
+            means.append(terms.mean(axis=0))
+    means = np.array(means)
+    wanted = (weight[:, None] * values).mean(axis=0, dtype=np.float64)
+    error = means.std(axis=0) / np.sqrt(len(means))
+    assert (abs(means.mean(axis=0) - wanted) <= 3 * error + 1e-6).all()
+
+
+# ---- systematic_draws ----
+
+probabilities = arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1)).filter(
+    lambda p: p.sum() > 1e-3
+)
+few_examples = settings(max_examples=20, deadline=None)
+
+
+@given(probabilities, st.integers(1, 200), st.integers(0, 99))
+def test_each_number_comes_as_often_as_expected_rounded_up_or_down(p, n, seed):
+    drawn = systematic_draws(p, n, np.random.default_rng(seed))
+    counts, expected = np.bincount(drawn, minlength=len(p)), n * p / p.sum()
+    assert len(drawn) == n
+    assert (counts >= np.floor(expected - 1e-6)).all()
+    assert (counts <= np.ceil(expected + 1e-6)).all()
+    assert not counts[p == 0].any()
+
+
+@few_examples
+@given(probabilities, st.integers(1, 60))
+def test_over_all_offsets_it_comes_as_often_as_expected(p, n):
+    n_offsets = 300
+    counts = sum(
+        np.bincount(systematic_draws(p, n, Offset((k + 0.5) / n_offsets)), minlength=len(p))
+        for k in range(n_offsets)
+    )
+    assert_allclose(counts / n_offsets, n * p / p.sum(), atol=1.01 / n_offsets)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1 - 2.0**-53])
+@pytest.mark.parametrize("n", [1, 64, 2**17 + 1])
+@few_examples
+@given(p=probabilities)
+def test_the_first_and_the_last_offset_draw_as_many_of_a_probability(p, n, offset):
+    p = np.append(p, 0)
+    drawn = systematic_draws(p, n, Offset(offset))
+    assert len(drawn) == n
+    assert (p[drawn] > 0).all()
+
+
+def test_the_order_is_random():
+    drawn = systematic_draws(np.ones(50), 1000, np.random.default_rng(0))
+    halves = drawn[:500].mean(), drawn[500:].mean()
+    assert_allclose(halves, 24.5, atol=2)
+    assert not (np.diff(drawn) >= 0).all()
+
+
+# ---- weights ----
+
+
+@every_weight
+@pytest.mark.parametrize("pool", [40, N])
+@pytest.mark.parametrize("floor", [0.02, 0.5])
+def test_draws_are_unbiased_whatever_the_scores(weight, pool, floor, monkeypatch):
+    monkeypatch.setattr(_draws, "POOL", pool)
+    for scores in (SIZES, SIZES[::-1], np.arange(N) % 2):
+        draws = begun(Told(scores), weight, floor=floor, batch_size=8)
+        assert_unbiased(draws, weight, VALUES)
+
+
+def test_other_powers_are_not_unbiased():
+    """So that the test above could fail."""
+    draws = begun(Told(SIZES), importance_power=0)
+    with pytest.raises(AssertionError):
+        assert_unbiased(draws, WEIGHTS["alike"], SIZES[:, None] * np.ones(3), field="weight")
+
+
+@every_weight
+@pytest.mark.parametrize("pool", [40, N])
+@pytest.mark.parametrize("floor", [0.02, 0.5, 1])
+def test_no_weight_is_above_the_mean_over_the_floor(weight, pool, floor, monkeypatch):
+    monkeypatch.setattr(_draws, "POOL", pool)
+    draws = begun(Told(SIZES), weight, floor=floor)
+    for drawn in run(draws, SIZES, 20):
+        most = weight.mean() if pool == N else weight.max()
+        assert (drawn.weight <= 1.0001 * most / floor).all()
+        assert (drawn.weight > 0).all()
+        assert (weight[drawn.rows] > 0).all()
+
+
+@every_weight
+def test_a_weight_is_the_rows_over_how_likely_it_was(weight):
+    floor, by_scores = 0.1, weight * SIZES / (weight * SIZES).mean(dtype=float)
+    ratio = floor * weight / weight.mean(dtype=float) + (1 - floor) * by_scores
+    for drawn in run(begun(Told(SIZES), weight), SIZES, 3):
+        assert_allclose(drawn.ratio, ratio[drawn.rows], rtol=1e-6)
+        assert_allclose(drawn.weight, weight[drawn.rows] / drawn.ratio, rtol=1e-5)
+        assert_array_equal(drawn.weight, drawn.unbiased)
+
+
+@pytest.mark.parametrize("power", [0, 0.3, 1])
+def test_the_power_is_that_of_the_weights_over_their_mean(power):
+    weight = WEIGHTS["weighted"]
+    mean = weight.mean(dtype=float)
+    for drawn in run(begun(Told(SIZES), weight, importance_power=power), SIZES, 3):
+        assert_allclose(drawn.unbiased, weight[drawn.rows] / drawn.ratio, rtol=1e-5)
+        assert_allclose(drawn.weight, mean * (drawn.unbiased / mean) ** power, rtol=1e-5)
+    if power == 0:
+        assert_allclose(drawn.weight, mean, rtol=1e-6)
+
+
+def test_rows_that_teach_more_come_more_often():
+    counts = np.zeros(N)
+    for drawn in run(begun(Told(SIZES)), SIZES, 100):
+        counts += np.bincount(drawn.rows, minlength=N)
+    expected = 0.1 + 0.9 * SIZES / SIZES.mean()
+    assert_allclose(counts / 100, expected, rtol=0.3, atol=0.2)
+
+
+EXTREMES = {
+    "zeros": np.zeros(N),
+    "equal": np.full(N, 7.0),
+    "one": np.eye(N)[5],
+    "huge": np.where(np.arange(N) % 2, 1e30, 1.0),
+    "all huge": np.full(N, 1e38),
+    "tiny": np.full(N, 1e-45),
+    "far apart": np.logspace(-45, 38, N),
+}
+
+
+@pytest.mark.parametrize("scores", EXTREMES.values(), ids=EXTREMES)
+@pytest.mark.parametrize("pool", [40, N])
+def test_extreme_scores_are_unbiased_as_well(scores, pool, monkeypatch):
+    monkeypatch.setattr(_draws, "POOL", pool)
+    weight = WEIGHTS["weighted"]
+    draws = begun(Told(scores), weight, batch_size=8)
+    assert_unbiased(draws, weight, VALUES, n_sets=300)
+    for drawn in draws.epoch():
+        assert np.isfinite(drawn.weight).all() and (drawn.weight > 0).all()
+
+
+def test_scores_of_zeros_leave_draws_to_the_weights():
+    weight = WEIGHTS["weighted"]
+    for drawn in run(begun(Told(np.zeros(N)), weight), np.zeros(N), 2):
+        assert_allclose(drawn.weight, weight.mean(dtype=float), rtol=1e-6)
+
+
+def test_pools_without_any_weight_teach_nothing(monkeypatch):
+    """Most pools are such where few rows have a weight."""
+    monkeypatch.setattr(_draws, "POOL", 8)
+    weight = np.where(np.arange(N) % 100 == 7, 2.0, 0).astype(np.float32)
+    draws = begun(Told(SIZES), weight, batch_size=4)
+    taken = run(draws, SIZES, 5)
+    assert all(np.isfinite(drawn.weight).all() for drawn in taken)
+    assert any(drawn.weight.any() for drawn in taken)
+    assert_unbiased(draws, weight, VALUES, n_sets=4000)
+    assert draws.gain.value > 0
+
+
+@pytest.mark.parametrize("min_gain", [0, 1.2])
+def test_uniform_draws_without_any_weight_teach_nothing(min_gain):
+    weight = np.where(np.arange(N) == 7, 2.0, 0).astype(np.float32)
+    draws = begun(Told(SIZES), weight, batch_size=1, warmup=10**6, min_gain=min_gain)
+    run(draws, SIZES, 2)  # the last of an epoch are few
+    assert np.isfinite(draws.gain.value)
+
+
+# ---- how many ----
+
+
+@pytest.mark.parametrize("pool_factor", [1, 2.5, 5, 1000])
+@pytest.mark.parametrize("batch_size", [1, 16, 1000])
+@pytest.mark.parametrize("pool", [40, N])
+def test_an_epoch_has_as_many_draws_as_rows(pool_factor, batch_size, pool, monkeypatch):
+    monkeypatch.setattr(_draws, "POOL", pool)
+    sampler = Told(SIZES)
+    draws = begun(sampler, pool_factor=pool_factor, batch_size=batch_size)
+    sizes = [len(drawn.rows) for drawn in run(draws, SIZES, 1)]
+    assert sum(sizes) == N
+    assert all(n % batch_size == 0 for n in sizes[:-1])
+    most = max(batch_size, pool / pool_factor)
+    assert all(n <= most for n in sizes)
+    assert [len(rows) for rows, _, _ in sampler.noted] == sizes
+    assert draws.n_drawn == draws.n_by_scores == N
+
+
+def test_uniform_epochs_take_each_row_once():
+    sampler = Told(SIZES)
+    draws = begun(sampler, batch_size=2, warmup=10**6)
+    for seed_epoch in range(2):
+        taken = run(draws, SIZES, 1)
+        assert_array_equal(np.sort(np.concatenate([d.rows for d in taken])), np.arange(N))
+        assert all(len(d.rows) <= 2 * PROBE_BATCHES and d.ratio is None for d in taken)
+        assert draws.n_drawn == (seed_epoch + 1) * N
+    assert draws.n_by_scores == 0
+
+
+# ---- when it pays ----
+
+
+def test_the_gain_is_the_ratio_of_second_moments():
+    counts = RNG.integers(1, 4, N)
+    ratio, weighted = counts / counts.mean(), SIZES * WEIGHTS["weighted"]
+    wanted = (weighted**2).mean() / (weighted**2 / ratio).mean()
+    uniform, by_scores, both = Gain(), Gain(), Gain()
+    drawn = np.repeat(np.arange(N), counts)  # as often as expected
+    for _ in range(3):
+        uniform.note(weighted, ratio, False)
+        by_scores.note(weighted[drawn], ratio[drawn], True)
+    both.note(weighted, ratio, False)
+    both.note(weighted[drawn], ratio[drawn], True)
+    for gain in (uniform, by_scores, both):
+        assert_allclose(gain.value, wanted, rtol=1e-6)
+
+
+def test_the_gain_is_largest_by_the_sizes_themselves():
+    value = {}
+    for name, scores in [("own", SIZES), ("root", SIZES**0.5), ("none", np.ones(N))]:
+        gain = Gain()
+        gain.note(SIZES, scores / scores.mean(), False)
+        value[name] = gain.value
+    assert_allclose(value["own"], (SIZES**2).mean() / SIZES.mean() ** 2)
+    assert value["own"] > value["root"] > value["none"] == 1
+
+
+def test_nothing_is_known_at_first_and_of_zeros():
+    gain = Gain()
+    assert np.isnan(gain.value)
+    gain.note(np.zeros(5), np.ones(5), True)
+    assert np.isnan(gain.value)
+
+
+def test_later_gains_count_more():
+    gain = Gain()
+    for ratio in (np.ones(N), SIZES / SIZES.mean()):
+        for _ in range(20):
+            gain.note(SIZES, ratio, False)
+    assert_allclose(gain.value, (SIZES**2).mean() / SIZES.mean() ** 2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scores", [RNG.permutation(SIZES), np.ones(N)], ids=["random", "equal"])
+def test_scores_that_tell_nothing_are_not_drawn_by(scores):
+    draws = begun(Told(scores), min_gain=1.2, warmup=2, batch_size=4)
+    run(draws, np.ones(N), 20)
+    assert draws.n_by_scores == 0
+    assert draws.gain.value < 1.001
+
+
+def test_scores_that_tell_are_drawn_by_after_the_warmup():
+    draws = begun(Told(SIZES), min_gain=1.2, warmup=100, batch_size=4)
+    taken = run(draws, SIZES, 10)
+    by_scores = np.repeat([d.ratio is not None for d in taken], [len(d.rows) for d in taken])
+    assert not by_scores[:400].any()
+    assert by_scores[600:].all()
+    assert draws.n_by_scores == by_scores.sum()
+    assert draws.gain.value > 1.2
+
+
+@pytest.mark.parametrize("cost, share", [(0, True), (0.1, True), (10, False)])
+def test_what_scores_cost_they_have_to_gain(cost, share):
+    """By 1 + 5 cost times the least gain."""
+    draws = begun(Told(SIZES, cost), min_gain=1.2, warmup=2)
+    run(draws, SIZES, 10)
+    assert (draws.n_by_scores > 0) == share
+    assert (draws.gain.value > 1.2 * (1 + 5 * cost)) == share
+
+
+def test_scores_that_stop_telling_are_left_and_asked_again():
+    sampler, batch_size = Told(SIZES), 2
+    draws = begun(sampler, min_gain=1.2, warmup=2, batch_size=batch_size)
+    run(draws, SIZES, 5)
+    n_told = draws.n_by_scores
+    assert n_told > 0
+    run(draws, np.ones(N), 5 * PROBE_PERIOD)  # all rows teach alike now
+    n_alike = draws.n_by_scores
+    run(draws, np.ones(N), 5 * PROBE_PERIOD)
+    assert draws.n_by_scores == n_alike
+    n_noted = len(sampler.noted)
+    probes = run(draws, np.ones(N), 2 * PROBE_PERIOD)
+    assert_allclose(len(sampler.noted) - n_noted, len(probes) / PROBE_PERIOD, atol=1)
+    run(draws, SIZES, 5 * PROBE_PERIOD)
+    assert draws.n_by_scores > n_alike
+
+
+def test_a_min_gain_of_zero_asks_nothing():
+    draws = begun(Told(RNG.permutation(SIZES), cost=100), min_gain=0)
+    run(draws, np.ones(N), 2)
+    assert draws.n_by_scores == draws.n_drawn == 2 * N
+
+
+def test_it_lets_go_of_the_rows():
+    draws = begun(Told(SIZES))
+    run(draws, SIZES, 1)
+    draws.end()
+    assert draws._weight is None and draws._generator is None and draws.sampler._data is None
