@@ -14,6 +14,7 @@ WIDE = 256  # sparse rows with more features are folded to so many before they a
 ROWS_AT_ONCE = 8192  # hashed together
 SAMPLE = 2**16  # rows that tell how features are scaled, about so many at most
 TARGET_BINS = 8  # of numbers
+LEAST_SPREAD = 1e-38  # the inverse of a smaller one is no float32
 PRIOR = 0.1  # rows that the mean of all scores counts for, where a row has few neighbours
 CODES = 2**31
 SCORE, LOSS, WEIGHT = 0, 1, 2  # columns of the sketch
@@ -50,8 +51,9 @@ class RowCodes:
         else:
             sample = data.X[:: -(-len(data.X) // SAMPLE)]
             self.mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
-            spread = sample.std(axis=0, dtype=np.float64).astype(np.float32)
-            self.scale = 1 / np.where(spread > 0, spread, 1)
+            spread = sample.std(axis=0, dtype=np.float64)
+            scale = 1 / np.where(spread > LEAST_SPREAD, spread, 1)
+            self.scale = scale.astype(np.float32)
         self.width = min(n_features, WIDE) if sp.issparse(data.X) else n_features
         family = "dense_simhash" if self.width <= NARROW else "simhash"
         self.hasher = make_hasher(family, self.width, n_bits, n_rows, random_state)
