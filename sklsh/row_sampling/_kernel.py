@@ -159,8 +159,9 @@ class Kernel(RowSampler):
         return self._regression(SCORE, self._codes_of(rows), self._data.n_threads)
 
     def losses(self, data, rows):
-        """Regression of losses at rows of any `Pass`."""
-        return self._regression(LOSS, self.codes.of(data, rows), data.n_threads)
+        """Regression of losses at rows of any `Pass`; NaN while nothing is known."""
+        losses = self._regression(LOSS, self.codes.of(data, rows), data.n_threads)
+        return np.full(len(rows), np.nan) if losses is None else losses
 
     def _regression(self, column, codes, n_threads):
         totals = self.counters.scale * self.counters.totals
