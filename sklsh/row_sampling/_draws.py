@@ -89,6 +89,7 @@ class RowDraws:
         self.gain = Gain()
         self.n_drawn = self.n_by_scores = 0
         self._n_probes = 0
+        self._scores_missing = False
 
     def begin(
         self, data, weight, multiply_adds, generator, *,
@@ -157,7 +158,9 @@ class RowDraws:
         n = len(self._weight)
         order, done = self._generator.permutation(n), 0.0
         while done < n:
-            draws = self._by_scores(done) if self._pays() else None
+            pays = self._pays()
+            draws = self._by_scores(done) if pays else None
+            self._scores_missing = pays and draws is None
             if draws is None:
                 draws = self._uniform(order, done)
             done = n * draws.span[1]
@@ -176,7 +179,8 @@ class RowDraws:
         self.n_drawn += len(draws.rows)
         if draws.ratio is None:
             self._n_probes += 1
-            if self._warm and self._n_probes % PROBE_PERIOD:
+            known = not (self._scores_missing or np.isnan(self.gain.value))
+            if self._warm and known and self._n_probes % PROBE_PERIOD:
                 return
         else:
             self.n_by_scores += len(draws.rows)
