@@ -369,6 +369,30 @@ def test_a_min_gain_of_zero_asks_nothing():
     assert draws.n_by_scores == draws.n_drawn == 2 * N
 
 
+class Forgetful(Told):
+    """Knows of no score until some are noted, and after each `begin`."""
+
+    def begin(self, data):
+        super().begin(data)
+        self.noted = []
+
+    def scores(self, rows):
+        return self.told[rows] if self.noted else None
+
+
+@pytest.mark.parametrize("min_gain", [0, 1.2])
+def test_what_is_not_known_after_the_warmup_is_noted_at_once(min_gain):
+    """As by a table of scores in each chunk of a stream."""
+    draws = begun(Forgetful(SIZES), min_gain=min_gain, batch_size=2)
+    for chunk in range(3):
+        draws.sampler.begin(None)
+        taken = run(draws, SIZES, 2)
+        by_scores = [d.ratio is not None for d in taken]
+        assert not by_scores[0]
+        assert all(by_scores[3:]), chunk
+        assert sum(by_scores) > 0.9 * len(taken) - 3
+
+
 def test_it_lets_go_of_the_rows():
     draws = begun(Told(SIZES))
     run(draws, SIZES, 1)
