@@ -79,8 +79,11 @@ class RowCodes:
         return codes
 
     def _vectors(self, X, out):
+        if self.fold is not None:
+            X = X @ self.fold
+        X = X.toarray() if sp.issparse(X) else X
         if self.mean is None:
-            out[...] = (X if self.fold is None else X @ self.fold).toarray()
+            out[...] = X
         else:
             np.subtract(X, self.mean, out=out)
             out *= self.scale
