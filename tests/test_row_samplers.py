@@ -225,6 +225,17 @@ def test_narrow_sparse_rows_are_not_folded():
         assert (sampler.codes.fold is not None) == folded
 
 
+@pytest.mark.parametrize("width", [50, WIDE + 9])
+@pytest.mark.parametrize("first", [sp.csr_array, np.asarray], ids=["sparse", "dense"])
+def test_rows_have_the_same_codes_in_either_form(first, width):
+    """That of the first rows decides what is done with them."""
+    rows = WIDE_X[:, :width].toarray()
+    sampler = kernel()
+    sampler.begin(rows_of(first(rows)))
+    dense, sparse = (codes_of(sampler, rows_of(form(rows))) for form in (np.asarray, sp.csr_array))
+    assert_array_equal(dense, sparse)
+
+
 def test_like_rows_share_codes():
     """As often as the angle between them says, however wide they are."""
     near = WIDE_X.copy()
