@@ -110,8 +110,14 @@ class ScoreNetwork(FeedForward):
     def shrink(self, factor):
         """Multiply all weights but the biases."""
         if factor != 1:
-            for parameter in self.layer_weights:
-                parameter.weights *= np.float32(factor)
+            with np.errstate(invalid="ignore"):  # 0 times infinity: training has diverged
+                for parameter in self.layer_weights:
+                    parameter.weights *= np.float32(factor)
+
+    @property
+    def is_finite(self):
+        """Whether all weights are."""
+        return all(np.isfinite(parameter.weights).all() for parameter in self.parameters)
 
     def multiply_adds(self, nnz_per_row):
         """Of a training step, for each row of so many non-zero values on average."""

@@ -165,9 +165,9 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         with unchanged_on_error(self):
             resume = self.warm_start and hasattr(self, "_network")
             X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
-            rows, groups = self._start(X, y, weight, resume=resume)
-            n_epochs = self._n_epochs(len(weight))
             metadata = None if sample_weight is None else {"sample_weight": weight}
+            rows, groups, weight = self._start(X, y, weight, resume=resume)
+            n_epochs = self._n_epochs(len(weight))
             with self._fit_task(X, y, metadata, n_epochs) as on_epoch:
                 self._train(rows, groups, weight, n_epochs, on_epoch)
         return self
@@ -177,7 +177,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         with unchanged_on_error(self):
             resume = hasattr(self, "_network")
             X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
-            rows, groups = self._start(X, y, weight, classes, resume=resume, partial=True)
+            rows, groups, weight = self._start(X, y, weight, classes, resume=resume, partial=True)
             self._train(rows, groups, weight, 1, without_callbacks, partial=True)
         return self
 
@@ -192,20 +192,33 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         return X, y, check_sample_weight(sample_weight, X, np.float32)
 
     def _start(self, X, y, weight, classes=None, *, resume, partial=False):
-        """Rows to train on, and what groups them; a fresh network unless the old one goes on."""
+        """Rows of weight to train on, what groups them, and their weights in `sample_weight`.
+
+        The network is a fresh one unless the old one goes on.
+        """
         sizes = self._checked_sizes()
         if self.n_buckets & (self.n_buckets - 1):
             raise ValueError(f"n_buckets must be a power of two; got {self.n_buckets}.")
         self._n_threads = effective_n_threads(self.n_jobs)
         rows, groups = self._training_rows(X, y, weight, classes, resume=resume, partial=partial)
-        if not resume:
+        if not weight.all():
+            kept = np.flatnonzero(weight)
+            rows, groups = TrainingRows(*(part[kept] for part in rows)), groups[kept]
+            weight = weight[kept]
+        if resume:
+            self._require_same_loss()
+        else:
             self._create(rows, sizes, partial)
-        elif self._network.loss != self._loss_of_kernel():
-            raise ValueError(
-                f"loss must stay {self._network.loss!r}, as in the first call; got {self.loss!r}."
-            )
         self._network.make_trainable(self._n_threads)
-        return rows, groups
+        return rows, groups, weight
+
+    def _require_same_loss(self):
+        before = {"multinomial": "log_loss"}.get(self._network.loss, self._network.loss)
+        if self.loss != before:
+            raise ValueError(
+                f"loss must stay {before!r}, as in the first call; got {self.loss!r}. Call fit "
+                "without warm_start to start anew."
+            )
 
     def _create(self, rows, sizes, partial):
         (n, n_features), n_outputs = rows.X.shape, self._n_outputs()
@@ -326,7 +339,8 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
 
     def _scores(self, X):
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
+        with np.errstate(over="ignore"):  # it is refused as infinite
+            X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         X = checked_csr(X) if sp.issparse(X) else X
         return self._network.scores(X, effective_n_threads(self.n_jobs))
 

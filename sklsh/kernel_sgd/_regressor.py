@@ -223,6 +223,8 @@ def center_and_scale(y, weight):
 
 def numbers(y):
     """Targets in float32, or ValueError if one does not fit."""
+    if y.dtype.kind not in "biuf":
+        raise ValueError(f"y must be numbers; got dtype {y.dtype}.")
     if not (abs(y) <= np.finfo(np.float32).max).all():
         raise ValueError("y must be within the range of float32.")
     return y.astype(np.float32)

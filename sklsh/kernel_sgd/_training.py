@@ -105,7 +105,8 @@ def train_on_draws(network, draws, data, plan, progress, on_epoch, *, row_score,
                     )  # fmt: skip
                     progress.n_steps += 1
                 loss += (last - first) * np.mean(drawn.unbiased * losses)
-                _require_finite(loss, plan)
+                if not math.isfinite(loss):
+                    raise diverged(f"the loss is {loss}", plan)
                 network.shrink(math.exp(-alpha * rates.sum() / plan.batch_size))
                 scores = norms if row_score == "grad_norm" else losses
                 draws.note(drawn, Observed(scores, losses))
@@ -116,15 +117,16 @@ def train_on_draws(network, draws, data, plan, progress, on_epoch, *, row_score,
                 progress.validation_scores.append(value)
         if stop or task.stop:
             break
+    if not network.is_finite:  # by the last step, whose loss nothing shows
+        raise diverged("weights are infinite", plan)
     if plan.early_stopping:
         network.restore(plan.early_stopping.best_network)
         progress.best_validation_score = plan.early_stopping.best_score
 
 
-def _require_finite(loss, plan):
-    if not math.isfinite(loss):
-        raise ValueError(
-            f"Training diverged: the loss is {loss}. Lower "
-            f"learning_rate_init={plan.learning_rate}, or scale the features, the targets or "
-            "the weights of rows."
-        )
+def diverged(what, plan):
+    """The error that says so."""
+    return ValueError(
+        f"Training diverged: {what}. Lower learning_rate_init={plan.learning_rate}, or scale "
+        "the features, the targets or the weights of rows."
+    )
