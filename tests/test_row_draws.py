@@ -1,5 +1,7 @@
 """Draws of rows: as often as they should come, weighted to make up for it, where that pays."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,12 +59,12 @@ def begun(sampler, weight=WEIGHTS["alike"], seed=0, **others):
     """Draws from the rows, by scores from the first on unless told otherwise."""
     defaults = {
         "batch_size": 16, "pool_factor": 5, "floor": 0.1, "warmup": 0, "min_gain": 0,
-        "importance_power": 1,
+        "importance_power": 1, "subsample": 1,
     }  # fmt: skip
-    draws = RowDraws(sampler, **defaults | others)
+    draws = RowDraws(sampler)
     n = len(weight)
     data = Pass(np.zeros((n, 1), np.float32), np.zeros(n), None, 1)
-    draws.begin(data, weight, 100, np.random.default_rng(seed))
+    draws.begin(data, weight, 100, np.random.default_rng(seed), **defaults | others)
     return draws
 
 
@@ -263,6 +265,27 @@ def test_an_epoch_has_as_many_draws_as_rows(pool_factor, batch_size, pool, monke
     assert all(n <= most for n in sizes)
     assert [len(rows) for rows, _, _ in sampler.noted] == sizes
     assert draws.n_drawn == draws.n_by_scores == N
+
+
+@pytest.mark.parametrize("subsample", [0.01, 0.3, 0.5, 1])
+@pytest.mark.parametrize("warmup", [0, 6])
+def test_an_epoch_draws_a_subsample_by_scores(subsample, warmup):
+    """Of what uniform draws have left of it."""
+    draws = begun(Told(SIZES), subsample=subsample, warmup=warmup, batch_size=4)
+    taken = run(draws, SIZES, 1)
+    n_uniform = sum(len(d.rows) for d in taken if d.ratio is None)
+    assert (n_uniform > 0) == (warmup > 0)
+    assert draws.n_by_scores == math.ceil((N - n_uniform) * subsample)
+    spans = np.array([d.span for d in taken])
+    assert_allclose(spans[1:, 0], spans[:-1, 1], rtol=1e-12)
+    assert spans[0, 0] == 0 and spans[-1, 1] == 1
+    shares = [len(d.rows) / (subsample if d.ratio is not None else 1) / N for d in taken[:-1]]
+    assert_allclose(np.diff(spans[:-1], axis=1)[:, 0], shares, rtol=1e-9)
+
+
+def test_a_subsample_is_unbiased():
+    draws = begun(Told(SIZES), WEIGHTS["weighted"], subsample=0.2, batch_size=4)
+    assert_unbiased(draws, WEIGHTS["weighted"], VALUES, n_sets=1000)
 
 
 def test_uniform_epochs_take_each_row_once():

@@ -295,10 +295,11 @@ def test_draws_are_unbiased(make, pool, weighted, monkeypatch):
     monkeypatch.setattr(_draws, "POOL", pool)
     weight = RNG.uniform(0.2, 2, N) * (np.arange(N) % 4 > 0) if weighted else np.ones(N)
     weight = weight.astype(np.float32)
-    draws = RowDraws(
-        make(), batch_size=BATCH, pool_factor=5, floor=0.1, warmup=0, min_gain=0, importance_power=1
-    )
-    draws.begin(rows_of(), weight, 100, np.random.default_rng(0))
+    draws = RowDraws(make())
+    draws.begin(
+        rows_of(), weight, 100, np.random.default_rng(0), batch_size=BATCH, pool_factor=5,
+        subsample=1, floor=0.1, importance_power=1, warmup=0, min_gain=0,
+    )  # fmt: skip
     for drawn in draws.epoch():
         draws.note(drawn, observed(drawn.rows))
     values = SCORES[:, None] * np.c_[X, np.ones(N)]
