@@ -363,8 +363,8 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
             "_center", "_scale", "_loss_unit",
         ]  # fmt: skip
         kept = {name: vars(self)[name] for name in names if name in vars(self)}
-        progress, draws = copy.deepcopy(self._progress), self._draws.without_rows()
-        return kept | {"_network": self._network.frozen(), "_progress": progress, "_draws": draws}
+        trained = {name: copy.deepcopy(vars(self)[name]) for name in ("_draws", "_progress")}
+        return kept | trained | {"_network": self._network.frozen()}
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_network")

@@ -1,6 +1,5 @@
 """Draws of rows: by their scores, as long as that pays, each weighted to make up for it."""
 
-import copy
 import math
 from typing import NamedTuple
 
@@ -146,12 +145,8 @@ class RowDraws:
         self.sampler.end()
         self._weight = self._generator = None
 
-    def without_rows(self):
-        """Copy that has let go of the rows."""
-        mine = copy.copy(self)
-        mine.sampler = copy.copy(self.sampler)
-        mine.end()
-        return copy.deepcopy(mine)
+    def __getstate__(self):
+        return vars(self) | {"_weight": None, "_generator": None}  # a copy has no rows
 
     def epoch(self):
         """Yield `Draws` of as many rows as there are; of fewer by scores, with `subsample`."""

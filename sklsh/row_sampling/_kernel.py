@@ -157,6 +157,9 @@ class Kernel(RowSampler):
         super().end()
         self._kept = None
 
+    def __getstate__(self):
+        return super().__getstate__() | {"_kept": None}
+
     def scores(self, rows):
         """Regression of scores at the rows."""
         return self._regression(SCORE, self._codes_of(rows), self._data.n_threads)

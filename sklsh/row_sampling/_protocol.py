@@ -63,6 +63,9 @@ class RowSampler(ABC):
         """Let go of the rows; what was learnt stays."""
         self._data = None
 
+    def __getstate__(self):
+        return vars(self) | {"_data": None}  # a copy has no rows
+
     @abstractmethod
     def scores(self, rows):
         """Non-negative scores of the rows with these numbers; None while nothing is known."""
@@ -145,6 +148,9 @@ class Stale(RowSampler):
         """Let go of the rows and of their scores."""
         super().end()
         self._table = None
+
+    def __getstate__(self):
+        return super().__getstate__() | {"_table": None}
 
     def scores(self, rows):
         """What the table holds."""
