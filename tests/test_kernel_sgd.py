@@ -25,6 +25,7 @@ CLASS = (LOGITS + RNG.gumbel(size=LOGITS.shape)).argmax(axis=1)
 BINARY = np.array(["no", "yes"])[(CLASS > 0).astype(int)]
 NUMBERS = X @ [1.0, -2, 0, 0.5] + 3 + RNG.standard_normal(400) * (1 + (RNG.random(400) < 0.1) * 5)
 WEIGHT = RNG.uniform(0.2, 2, 400) * (np.arange(400) % 7 > 0)
+WEIGHT *= np.where((CLASS > 0) | (NUMBERS > 4), 3, 0.5)  # it moves the optimum
 HARD_X, HARD_Y, HARD = hard_region()
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS)
 
