@@ -61,8 +61,8 @@ def test_every_loss_is_tested():
 
 
 @EVERY
-@pytest.mark.parametrize("n", [0, 1, 2, 300])
-@pytest.mark.parametrize("scale", [0, 1e-3, 2, 30])
+@pytest.mark.parametrize("n", [0, 1, 200])
+@pytest.mark.parametrize("scale", [0, 2, 30])
 def test_losses_norms_and_gradients_are_the_twins(loss, n_outputs, n, scale, n_threads):
     scores, targets, weight = make_problem(loss, n_outputs, n, scale)
     got = kernel(loss, n_outputs, scores, targets, weight, n_threads)
@@ -95,7 +95,7 @@ def test_a_row_does_not_depend_on_others_or_on_threads(loss, n_outputs):
 
 @EVERY
 def test_gradient_is_the_slope_of_the_loss(loss, n_outputs):
-    scores, targets, weight = make_problem(loss, n_outputs, 60)
+    scores, targets, weight = make_problem(loss, n_outputs, 60 if n_outputs < 20 else 12)
     ones = np.ones_like(weight)
     _, norms, gradient = kernel(loss, n_outputs, scores, targets, ones)
     margins = abs(abs(scores[:, :n_outputs]) - 1).min(axis=1)
@@ -109,7 +109,7 @@ def test_gradient_is_the_slope_of_the_loss(loss, n_outputs):
             for sign in (1, -1)
         )  # fmt: skip
         slopes[:, j] = np.subtract(above, below) / 2e-5
-    assert smooth.sum() > 30
+    assert smooth.mean() > 0.5
     assert_allclose(gradient[smooth, :n_outputs], slopes[smooth], rtol=1e-3, atol=2e-5)
     assert_allclose(norms[smooth], np.linalg.norm(slopes[smooth], axis=1), rtol=1e-3, atol=1e-4)
 
