@@ -169,25 +169,43 @@ class RowDraws:
         weight = self._weight[rows]
         return Draws(rows, weight, weight, None, (first / len(order), last / len(order)))
 
-    def note(self, draws, observed):
-        """Learn from what steps on the draws have `Observed`."""
+    def asks(self, draws):
+        """Whether `note` has a use for what steps find out about these draws.
+
+        It has none for most uniform draws after the warm-up, which are probes at best.
+        """
+        if draws.ratio is not None or not self._warm:
+            return True
+        if self._scores_missing or np.isnan(self.gain.value):
+            return True
+        return (self._n_probes + 1) % PROBE_PERIOD == 0
+
+    def note(self, draws, observed, seen=None):
+        """Count the draws, and learn from what steps on them have `Observed`.
+
+        `seen` says, where not all, which of them were observed; None was, if `observed` is None.
+        """
+        asks = self.asks(draws)
         self.n_drawn += len(draws.rows)
         if draws.ratio is None:
             self._n_probes += 1
-            known = not (self._scores_missing or np.isnan(self.gain.value))
-            if self._warm and known and self._n_probes % PROBE_PERIOD:
-                return
         else:
             self.n_by_scores += len(draws.rows)
-        weight = self._weight[draws.rows]
-        ratio = draws.ratio
-        if ratio is None:
-            expected = self.sampler.expected(draws.rows, observed)
+        if not asks or observed is None:
+            return
+        seen = slice(None) if seen is None else seen
+        rows = draws.rows[seen]
+        weight = self._weight[rows]
+        ratio = None
+        if draws.ratio is not None:
+            ratio = draws.ratio[seen]
+        else:
+            expected = self.sampler.expected(rows, observed)
             if expected is not None:
                 ratio = self._ratio(expected, weight)
         if ratio is not None:
             self.gain.note(weight * observed.scores, ratio, draws.ratio is not None)
-        self.sampler.note(draws.rows, observed, self.batch_size)
+        self.sampler.note(rows, observed, self.batch_size)
 
     @property
     def _warm(self):
