@@ -11,6 +11,7 @@ from sklsh.mission import (
     MISSIONSelector,
 )
 from sklsh.neighbors import NeighborBlendClassifier
+from sklsh.sampled_fit import SampledFit
 from sklsh.slide import SLIDEClassifier
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "MISSIONSelector",
     "NeighborBlendClassifier",
     "SLIDEClassifier",
+    "SampledFit",
     "__version__",
     "show_versions",
 ]
