@@ -1,6 +1,7 @@
 """scikit-learn's own estimator checks, for every public estimator."""
 
 import pytest
+from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklsh import (
@@ -11,6 +12,7 @@ from sklsh import (
     MISSIONRegressor,
     MISSIONSelector,
     NeighborBlendClassifier,
+    SampledFit,
     SLIDEClassifier,
 )
 from sklsh.lsh import DWTA, LSHIndex, SimHash
@@ -25,6 +27,7 @@ STOCHASTIC_ESTIMATORS = (
     MISSIONRegressor,
     MISSIONSelector,
     NeighborBlendClassifier,
+    SampledFit,
     SLIDEClassifier,
 )
 
@@ -74,6 +77,9 @@ def expected_failed_checks(estimator):
         MISSIONClassifier(mode="mission"),
         MISSIONRegressor(),
         MISSIONRegressor(loss="huber"),
+        SampledFit(SGDClassifier(random_state=0)),
+        SampledFit(SGDRegressor(random_state=0), warmup=0, min_gain=0, batch_size=16, max_iter=10),
+        SampledFit(SLIDEClassifier(random_state=0)),
         SimHash(),
         SimHash(projections="gaussian"),
         DWTA(),
