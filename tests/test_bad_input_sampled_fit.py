@@ -34,6 +34,7 @@ BAD_PARAMETERS = {
     "row_score": ["loss", None],
     "observe_every": [0, 2.5, None],
     "pool_factor": [0.5, float("nan"), "auto"],
+    "subsample": [0, 1.1, float("nan")],
     "floor": [0, 1.1, float("nan")],
     "importance_power": [-0.1, 1.1, float("nan")],
     "decay": [0, 1.1, float("nan")],

@@ -331,7 +331,7 @@ def test_fewer_steps_reach_a_lower_loss_where_few_rows_teach():
     rows, y, hard = hard_region(6000, share=0.02)
     ratio = []
     for seed in range(2):
-        settings = {"batch_size": 32, "warmup": 50, "max_iter": 8, "n_bits": 8}
+        settings = {"batch_size": 32, "warmup": 50, "max_iter": 8, "n_bits": 8, "min_gain": 1.2}
         models = [
             make((64, 64), sampler=sampler, random_state=seed, **settings).fit(rows, y)
             for sampler in ("kernel", "uniform")

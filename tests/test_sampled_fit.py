@@ -20,11 +20,11 @@ from sklsh import (
     MISSIONClassifier,
     SampledFit,
     SLIDEClassifier,
-    _row_scores,
 )
-from sklsh._row_scores import RowScore
 from sklsh._targets import TargetFormat
 from sklsh.row_sampling._draws import PROBE_BATCHES, PROBE_PERIOD
+from sklsh.sampled_fit import _row_scores
+from sklsh.sampled_fit._row_scores import RowScore
 
 N = 60
 IDS = np.random.default_rng(0).permutation(N).reshape(-1, 1)  # row i has the feature IDS[i]

@@ -21,9 +21,7 @@ from libc.string cimport memchr, memcpy
 
 from sklsh._kernels._active_table cimport Table, find, link, norm, raise_threshold
 from sklsh._kernels._cells cimport add_to_cells, estimate, hash_of
-from sklsh._kernels._margin_losses cimport (
-    HINGE, MULTINOMIAL, Loss, loss_and_gradient,
-)
+from sklsh._kernels._margin_losses cimport Loss, loss_and_gradient
 from sklsh._kernels._simd cimport prefetch_bytes
 from sklsh._kernels._sketched_deal cimport (
     SHARDS, Deal, Entry, add_up, deal_row, score_of, step_of_owner,

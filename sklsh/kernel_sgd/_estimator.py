@@ -11,11 +11,16 @@ from sklearn.utils import check_random_state
 
 from sklsh._callbacks import EpochCallbacks, without_callbacks
 from sklsh._constraints import CONSTRAINTS
-from sklsh._hashing import MAX_BITS
 from sklsh._memory import require_bytes
+from sklsh._row_samplers import (
+    DRAW_CONSTRAINTS,
+    check_row_sampler,
+    draw_settings,
+    make_row_sampler,
+    sampler_bytes,
+)
 from sklsh._score_network import ScoreNetwork, bytes_needed
 from sklsh._sklearn import (
-    Interval,
     StrOptions,
     VersionStamp,
     at_least,
@@ -31,7 +36,7 @@ from sklsh._training import EarlyStopping, Plan, Progress, rate_schedule, split_
 from sklsh.kernel_sgd._fitted import FittedDraws
 from sklsh.kernel_sgd._training import TrainingRows, train_on_draws
 from sklsh.optimizers import Adam, make_optimizer
-from sklsh.row_sampling import Exact, Kernel, Pass, RowDraws, RowSampler, Stale, Uniform
+from sklsh.row_sampling import Kernel, Pass, RowDraws
 
 RATE, ADAM_RATE = 0.05, 0.001
 STEPS = 3000  # that "auto" makes at least, within these epochs
@@ -46,25 +51,16 @@ SHARED = (
 class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimator):
     """Base of the estimators that train :class:`sklsh._score_network.ScoreNetwork`."""
 
-    _parameter_constraints = {name: CONSTRAINTS[name] for name in SHARED} | {
-        "hidden_layer_sizes": ["array-like"],
-        "sampler": [StrOptions({"kernel", "stale", "exact", "uniform"}), RowSampler],
-        "n_rows": [at_least(1)],
-        "n_bits": [Interval(Integral, 1, MAX_BITS, closed="both")],
-        "n_buckets": [Interval(Integral, 2, 2**31, closed="both")],
-        "include_target": ["boolean"],
-        "row_score": [StrOptions({"grad_norm", "loss"})],
-        "pool_factor": [at_least(1, Real)],
-        "subsample": [Interval(Real, 0, 1, closed="right")],
-        "floor": [Interval(Real, 0, 1, closed="right")],
-        "importance_power": [Interval(Real, 0, 1, closed="both")],
-        "decay": [Interval(Real, 0, 1, closed="right")],
-        "warmup": [at_least(0)],
-        "min_gain": [at_least(0, Real)],
-        "alpha": [at_least(0, Real)],
-        "batch_size": [at_least(1)],
-        "learning_rate_init": [StrOptions({"auto"}), *CONSTRAINTS["learning_rate_init"]],
-    }
+    _parameter_constraints = (
+        {name: CONSTRAINTS[name] for name in SHARED}
+        | DRAW_CONSTRAINTS
+        | {
+            "hidden_layer_sizes": ["array-like"],
+            "row_score": [StrOptions({"grad_norm", "loss"})],
+            "alpha": [at_least(0, Real)],
+            "learning_rate_init": [StrOptions({"auto"}), *CONSTRAINTS["learning_rate_init"]],
+        }
+    )
     _loss_unit = 1.0  # what losses of the network are multiplied by to be those of the targets
 
     def __init__(
@@ -197,8 +193,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         The network is a fresh one unless the old one goes on.
         """
         sizes = self._checked_sizes()
-        if self.n_buckets & (self.n_buckets - 1):
-            raise ValueError(f"n_buckets must be a power of two; got {self.n_buckets}.")
+        check_row_sampler(self)
         self._n_threads = effective_n_threads(self.n_jobs)
         rows, groups = self._training_rows(X, y, weight, classes, resume=resume, partial=partial)
         if not weight.all():
@@ -232,24 +227,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         self.learning_rate_init_ = automatic_rate(self.optimizer, rows.X)
         seeds = random_state.randint(2**31 - 1, size=2).tolist()
         self._progress = Progress(np.random.default_rng(seeds[0]))
-        self._draws = RowDraws(self._make_sampler(np.random.RandomState(seeds[1])))
-
-    def _draw_settings(self):
-        names = (
-            "batch_size", "pool_factor", "subsample", "floor", "importance_power", "warmup",
-            "min_gain",
-        )  # fmt: skip
-        return {name: getattr(self, name) for name in names}
-
-    def _make_sampler(self, random_state):
-        if self.sampler == "kernel":
-            return Kernel(
-                n_rows=self.n_rows, n_bits=self.n_bits, n_buckets=self.n_buckets,
-                include_target=self.include_target, decay=self.decay, random_state=random_state,
-            )  # fmt: skip
-        if isinstance(self.sampler, RowSampler):
-            return copy.deepcopy(self.sampler)
-        return {"stale": Stale, "exact": Exact, "uniform": Uniform}[self.sampler]()
+        self._draws = RowDraws(make_row_sampler(self, seeds[1]))
 
     def _epsilon_of_kernel(self):
         """Parameter of the loss, if it has one."""
@@ -280,7 +258,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         try:
             self._draws.begin(
                 data, rows.weight, self._network.multiply_adds(mean_nnz(rows.X)),
-                self._progress.random_generator, **self._draw_settings(),
+                self._progress.random_generator, **draw_settings(self),
             )  # fmt: skip
             train_on_draws(
                 self._network, self._draws, rows, plan, self._progress, on_epoch,
@@ -323,8 +301,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
 
     def _require_memory(self, n, n_features, sizes, n_outputs, partial):
         n_bytes = bytes_needed(n_features, sizes, n_outputs, make_optimizer(self.optimizer))
-        if self.sampler == "kernel":
-            n_bytes += Kernel.bytes_needed(n, self.n_rows, self.n_buckets)
+        n_bytes += sampler_bytes(self, n)
         if self.early_stopping and not partial:  # also the best weights so far
             n_bytes += bytes_needed(n_features, sizes, n_outputs, None)
         require_bytes(

@@ -1,10 +1,11 @@
 """What can be read off a fitted model that has drawn its rows."""
 
 from sklsh._fitted import FittedTraining
+from sklsh._row_samplers import DrawFacts
 from sklsh._sklearn import check_is_fitted
 
 
-class FittedDraws(FittedTraining):
+class FittedDraws(DrawFacts, FittedTraining):
     """Mixin of the fitted attributes."""
 
     @property
@@ -33,15 +34,3 @@ class FittedDraws(FittedTraining):
             "sketch": self._draws.sampler.nbytes,
         }
         return usage | {"total": sum(usage.values())}
-
-    @property
-    def sampling_gain_(self):
-        """Estimated gain of draws by scores, NaN while nothing is known."""
-        check_is_fitted(self)
-        return float(self._draws.gain.value)
-
-    @property
-    def sampled_share_(self):
-        """Share of all draws that went by scores."""
-        check_is_fitted(self)
-        return self._draws.n_by_scores / self._draws.n_drawn

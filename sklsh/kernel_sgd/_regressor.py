@@ -166,7 +166,8 @@ class KernelSampledSGDRegressor(RegressorMixin, RowSampledEstimator):
         Returns
         -------
         losses : ndarray of shape (n_samples,), float64
-            Means of the losses of like rows, of which older ones count less.
+            Means of the losses of like rows, of which older ones count less; NaN while there
+            are none.
 
         Raises
         ------

@@ -7,12 +7,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.utils import check_random_state, get_tags
 
-from sklsh._checked_rows import CheckedRows
-from sklsh._delegated import DelegatedPredictions
-from sklsh._draw_reports import DrawReports
-from sklsh._row_samplers import CONSTRAINTS, draws_of
-from sklsh._row_scores import RowScore
-from sklsh._sampled_training import Trainee, train_epoch
+from sklsh._memory import require_bytes
+from sklsh._row_samplers import (
+    DRAW_CONSTRAINTS,
+    check_row_sampler,
+    draw_settings,
+    make_row_sampler,
+    sampler_bytes,
+)
 from sklsh._sklearn import (
     HasMethods,
     StrOptions,
@@ -23,7 +25,12 @@ from sklsh._sklearn import (
     fit_context,
     unchanged_on_error,
 )
-from sklsh.row_sampling import Pass
+from sklsh.row_sampling import Pass, RowDraws
+from sklsh.sampled_fit._checked_rows import CheckedRows
+from sklsh.sampled_fit._delegated import DelegatedPredictions
+from sklsh.sampled_fit._reports import DrawReports
+from sklsh.sampled_fit._row_scores import RowScore
+from sklsh.sampled_fit._training import Trainee, train_epoch
 
 __all__ = ["SampledFit"]
 
@@ -49,11 +56,12 @@ class SampledFit(
         Classifier or regressor whose `partial_fit` accepts `sample_weight`. What it has by
         itself of settings that go by the rows of a call goes by those of a batch here.
 
-    sampler : {"kernel", "stale", "exact", "uniform"}, default="kernel"
+    sampler : {"kernel", "stale", "exact", "uniform"} or RowSampler, default="kernel"
         What tells how much a row still teaches. "kernel": a regression on rows of like features
         and target that steps have come by, from sums in a sketch; it takes a few look-ups, and
         tells of rows never seen. "stale": what the row itself taught when a step last came by.
-        "exact": the estimator, asked anew. "uniform": nothing; batches in random order.
+        "exact": the estimator, asked anew. "uniform": nothing; batches in random order. Or one
+        of your own.
 
     n_rows : int, default=10
         Rows of counters in the sketch, each with a code of its own for every row of X.
@@ -81,6 +89,10 @@ class SampledFit(
 
     pool_factor : float, default=5
         Rows that are scored for each that is drawn. More keep scores fresher, and cost more.
+
+    subsample : float, default=1.0
+        Draws of an epoch, or of a call of `partial_fit`, to rows, in (0, 1], as far as it draws by
+        scores: on a stream, which brings each row once, this is what saves time.
 
     floor : float, default=0.1
         Share of the draws that does not go by scores, in (0, 1]. No row is weighted by more
@@ -177,11 +189,10 @@ class SampledFit(
     True
     """
 
-    _parameter_constraints = CONSTRAINTS | {
+    _parameter_constraints = DRAW_CONSTRAINTS | {
         "estimator": [HasMethods(["partial_fit", "predict"])],
         "row_score": [StrOptions({"auto"}), callable],
         "observe_every": [at_least(1)],
-        "batch_size": [at_least(1)],
         "max_iter": [StrOptions({"auto"}), at_least(1)],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -200,6 +211,7 @@ class SampledFit(
         row_score="auto",
         observe_every=1,
         pool_factor=5,
+        subsample=1.0,
         floor=0.1,
         importance_power=1.0,
         decay=0.99,
@@ -220,6 +232,7 @@ class SampledFit(
         self.row_score = row_score
         self.observe_every = observe_every
         self.pool_factor = pool_factor
+        self.subsample = subsample
         self.floor = floor
         self.importance_power = importance_power
         self.decay = decay
@@ -314,8 +327,7 @@ class SampledFit(
     def _start(self, X, y, sample_weight, classes, *, resume, partial=False):
         """Checked X, y, weights and groups of the rows to train on; sampler and model anew."""
         self._check_estimator()
-        if self.n_buckets & (self.n_buckets - 1):
-            raise ValueError(f"n_buckets must be a power of two; got {self.n_buckets}.")
+        check_row_sampler(self)
         self._n_threads = effective_n_threads(self.n_jobs)
         X, y = self._validated(X, y, reset=not resume)
         weight = check_sample_weight(sample_weight, X, np.float32)
@@ -336,8 +348,14 @@ class SampledFit(
         multilabel = is_classifier(self) and self._format.multilabel
         random_state = check_random_state(self.random_state)
         self._generator = np.random.default_rng(random_state.randint(2**31 - 1))
-        self._draws = draws_of(
-            self, n, random_state, include_target=self.include_target and not multilabel
+        require_bytes(
+            sampler_bytes(self, n),
+            f"The sketch and the codes of {n:,} rows",
+            "Smaller n_rows or n_buckets take less.",
+        )
+        include_target = self.include_target and not multilabel
+        self._draws = RowDraws(
+            make_row_sampler(self, random_state.randint(2**31 - 1), include_target)
         )
         self.estimator_ = clone(self.estimator)
         self.n_iter_ = 0
@@ -351,7 +369,7 @@ class SampledFit(
         data = Pass(X, groups, lambda rows: trainee.scores(X[rows], y[rows]), self._n_threads)
         observe_every = None if self.sampler == "uniform" else self.observe_every
         try:
-            self._draws.begin(data, weight, STEP, self._generator)
+            self._draws.begin(data, weight, STEP, self._generator, **draw_settings(self))
             for _ in range(n_epochs):
                 train_epoch(trainee, self._draws, X, y, observe_every=observe_every)
                 self.n_iter_ += 1

@@ -3,11 +3,12 @@
 import numpy as np
 from sklearn.base import is_classifier
 
+from sklsh._row_samplers import DrawFacts
 from sklsh._sklearn import check_is_fitted, effective_n_threads
 from sklsh.row_sampling import Kernel, Pass
 
 
-class DrawReports:
+class DrawReports(DrawFacts):
     """Mixin of the reports of an estimator on its `RowDraws`."""
 
     def estimate_loss(self, X, y):
@@ -45,21 +46,9 @@ class DrawReports:
         if isinstance(sampler, Kernel):
             data = Pass(X, groups, None, effective_n_threads(self.n_jobs))
             scores = sampler.losses(data, np.arange(X.shape[0]))
-        if scores is None:
+        if scores is None or np.isnan(scores).all():  # of rows, or at all
             raise ValueError(
                 'estimate_loss needs a model fitted with sampler="kernel" on more than one batch; '
                 f"got {type(sampler).__name__} and {self._draws.n_drawn} rows."
             )
         return scores
-
-    @property
-    def sampling_gain_(self):
-        """Estimated gain of draws by scores, NaN while nothing is known."""
-        check_is_fitted(self)
-        return float(self._draws.gain.value)
-
-    @property
-    def sampled_share_(self):
-        """Share of all draws that went by scores."""
-        check_is_fitted(self)
-        return self._draws.n_by_scores / self._draws.n_drawn
