@@ -327,11 +327,16 @@ def test_a_pickle_holds_no_rows():
 # ---- what it gains ----
 
 
-def test_fewer_steps_reach_a_lower_loss_where_few_rows_teach():
-    rows, y, hard = hard_region(6000, share=0.02)
+def test_a_loss_is_lower_after_equal_steps_where_few_rows_teach():
+    """Where the noise of batches is what limits training: at a constant rate."""
+    rows, y, hard = hard_region(6000, share=0.05)
+    others, wanted, _ = hard_region(4000, share=0.05, seed=9)
+    settings = {
+        "batch_size": 32, "warmup": 50, "max_iter": 8, "n_bits": 8, "min_gain": 1.2,
+        "learning_rate": "constant", "learning_rate_init": 0.1,
+    }  # fmt: skip
     ratio = []
     for seed in range(2):
-        settings = {"batch_size": 32, "warmup": 50, "max_iter": 8, "n_bits": 8, "min_gain": 1.2}
         models = [
             make((64, 64), sampler=sampler, random_state=seed, **settings).fit(rows, y)
             for sampler in ("kernel", "uniform")
@@ -339,9 +344,9 @@ def test_fewer_steps_reach_a_lower_loss_where_few_rows_teach():
         assert models[0].t_ == models[1].t_
         assert models[0].sampling_gain_ > 1.5
         assert models[0].sampled_share_ > 0.8
-        losses = [log_loss(y[hard], m.predict_proba(rows[hard])) for m in models]
+        losses = [log_loss(wanted, m.predict_proba(others)) for m in models]
         ratio.append(losses[0] / losses[1])
-    assert np.mean(ratio) < 0.9
+    assert np.mean(ratio) < 0.75
 
 
 def test_rows_of_the_hard_region_are_drawn_more_often(drawn):
