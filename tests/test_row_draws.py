@@ -283,6 +283,14 @@ def test_an_epoch_draws_a_subsample_by_scores(subsample, warmup):
     assert_allclose(np.diff(spans[:-1], axis=1)[:, 0], shares, rtol=1e-9)
 
 
+def test_part_of_a_row_is_left_to_uniform_draws():
+    """Where scores no longer pay just before the end."""
+    draws = begun(Told(SIZES))
+    last = draws._uniform(np.arange(N), N - 0.3)
+    assert_array_equal(last.rows, [N - 1])
+    assert last.span[1] == 1
+
+
 def test_a_subsample_is_unbiased():
     draws = begun(Told(SIZES), WEIGHTS["weighted"], subsample=0.2, batch_size=4)
     assert_unbiased(draws, WEIGHTS["weighted"], VALUES, n_sets=1000)

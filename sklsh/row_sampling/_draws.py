@@ -163,7 +163,7 @@ class RowDraws:
 
     def _uniform(self, order, done):
         """The next rows in a random order."""
-        first = round(done)
+        first = min(round(done), len(order) - 1)  # at least a row, where less than one is left
         last = min(len(order), first + PROBE_BATCHES * self.batch_size)
         rows = order[first:last]
         weight = self._weight[rows]
