@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import sklearn
+from row_tables import rows_tables
 from sampling_tables import (
     link_prediction_table,
     negatives_table,
@@ -318,7 +319,7 @@ TABLES = {
     "tail": tail_tables, "recipe": recipe_tables, "mission": mission_tables,
     "phase_transition": phase_transition_tables, "selection_curves": selection_curve_tables,
     "token_hashing": token_hashing_table, "softmax": softmax_tables,
-    "link_prediction": link_prediction_table,
+    "link_prediction": link_prediction_table, "rows": rows_tables,
 }  # fmt: skip
 
 

@@ -1,0 +1,207 @@
+"""What it is worth to choose the rows to train on: test loss and error along CPU time.
+
+    python benchmarks/rows.py [--tasks hard flipped imbalance stream parts real] [--data DIR]
+        [--seeds N] [--json FILE]
+
+The samplers of KernelSampledSGD, and PyTorch on uniform draws, train the same network from the
+same kind of initial weights. All trainings of a seed take turns in one process, on one core.
+
+"hard", "flipped", "imbalance": two epochs at a constant rate on generated rows, a twentieth of
+which lie in a region that takes long to learn; with labels of which a twentieth is flipped; and
+with a class of 2 %. "stream": one pass over chunks of rows never seen before, by `partial_fit`.
+"parts": where the time of the default sampler goes.
+
+"real": a9a, letter, magic04 and mnist, as far as DIR holds them, a linear model and a network,
+at a rate that falls to 0. For each sampler, model and number of epochs the rate is chosen from
+a few by the error on a fifth of the training rows. Uniform draws are also fitted for more
+epochs, so that each sampler is compared with what they come to in the same CPU time.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import os
+from functools import partial
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+from results import facts
+from row_parts import parts_of_steps
+from row_tasks import REAL, Task, hard_region_task, imbalance_task, real_task
+from row_trainings import METHODS, PYTORCH, PyTorchTraining, Training, judged, take_turns
+
+TASKS = "hard", "flipped", "imbalance", "stream", "parts", "real"
+CHUNK = 10_000
+NETWORK = 256, 256
+RATE = 0.02  # on generated rows
+CURVES = {
+    "hard": hard_region_task,
+    "flipped": partial(hard_region_task, flipped=0.05),
+    "imbalance": imbalance_task,
+}
+EVALUATE_EVERY = 78  # steps
+EVALUATE_STREAM_EVERY = 2 * -(-CHUNK // 64)
+TURN = 50  # steps, where there is nothing to evaluate
+BUDGETS = {("letter", "network"): (3, 10)}  # epochs of uniform draws, in whose time all compare
+FEW = (3,)  # of all others
+RATES = {  # of networks; the best is seldom at an end
+    "a9a": (0.01, 0.03, 0.1), "letter": (0.1, 0.2, 0.4), "magic04": (0.02, 0.05, 0.1),
+    "mnist": (0.02, 0.05, 0.1),
+}  # fmt: skip
+LINEAR_RATES = 0.005, 0.02, 0.1
+STREAM = "uniform", "kernel", "kernel, power .5", "stale", "exact"
+MODELS = {"linear": (), "network": NETWORK}
+
+
+def curve_runs(task, methods, args, *, epochs=2, chunk=None, every=EVALUATE_EVERY):
+    """Each method, judged after every so many steps."""
+    methods = [*methods, PYTORCH] if args.pytorch else methods
+    for seed in range(args.seeds):
+        settings = {"rate": RATE, "schedule": "constant", "epochs": epochs, "seed": seed}
+        trainings = [
+            training_of(method, task, NETWORK, chunk=chunk, **settings) for method in methods
+        ]
+        yield from told(take_turns(trainings, every, along=True), task)
+
+
+def stream_runs(args):
+    """One pass over chunks."""
+    task = hard_region_task(4 * args.rows)._replace(name="stream of the hard region")
+    methods = [method for method in args.methods if method in STREAM]
+    return curve_runs(task, methods, args, epochs=1, chunk=CHUNK, every=EVALUATE_STREAM_EVERY)
+
+
+def training_of(method, task, sizes, *, chunk=None, **settings):
+    """A method's training, of this package or PyTorch."""
+    if method == PYTORCH:
+        return PyTorchTraining(task, sizes, **settings)
+    return Training(method, task, sizes, chunk=chunk, **settings)
+
+
+def told(results, task):
+    """The results with their task, printed and rounded."""
+    for result in results:
+        result = {"task": task.name} | result
+        if not result["curve"]:
+            del result["curve"]
+        shown = {k: v for k, v in result.items() if k != "curve"}
+        print("  ".join(f"{k} {digits(v)}" for k, v in shown.items()), flush=True)
+        yield {k: digits(v) for k, v in result.items()}
+
+
+def digits(value):
+    """Four digits of a number, or of those in lists; None for what is unknown."""
+    if isinstance(value, (list, tuple)):
+        return [digits(each) for each in value]
+    if isinstance(value, (float, np.floating)):
+        return float(f"{value:.4g}") if np.isfinite(value) else None
+    return value
+
+
+# ---- real sets ----
+
+
+def real_runs(task, model, args):
+    """Each method for its numbers of epochs, at the rate chosen for it."""
+    part, plans = held_out(task), []
+    for method, budget in itertools.product(args.methods, BUDGETS.get((task.name, model), FEW)):
+        epochs = {"exact": -(-budget // 2)}.get(method, budget)
+        rate = best_rate(method, part, model, epochs)
+        plans.append((method, budget, epochs, rate, True))
+        if method == "uniform":  # what it comes to in the time of samplers that cost more
+            plans.append((method, budget, math.ceil(1.2 * budget), rate, False))
+            if args.pytorch:
+                plans.append((PYTORCH, budget, budget, rate, True))
+    for seed in range(args.real_seeds):
+        trainings = []
+        for method, _, epochs, rate, _ in plans:
+            settings = {"rate": rate, "schedule": "linear", "epochs": epochs, "seed": seed}
+            trainings.append(training_of(method, task, MODELS[model], **settings))
+        results = told(take_turns(trainings, TURN), task)
+        for (_, budget, _, _, shown), result in zip(plans, results, strict=True):
+            yield {"model": model, "budget": budget, "shown": shown} | result
+
+
+def held_out(task):
+    """The task of the training rows but a fifth, judged by that."""
+    X, y = task.train
+    order = np.random.default_rng(0).permutation(len(y))
+    kept, judges = np.split(order, [len(y) * 4 // 5])
+    return Task(task.name, (X[kept], y[kept]), (X[judges], y[judges]))
+
+
+def best_rate(method, part, model, epochs):
+    """The rate of the least error on the rows held out."""
+    errors, rates = [], RATES[part.name] if model == "network" else LINEAR_RATES
+    for rate in rates:
+        training = Training(
+            method, part, MODELS[model], rate=rate, schedule="linear", epochs=epochs, seed=0
+        )
+        training.train()
+        errors.append(judged(training).get("error", 1.0))
+    rate = rates[int(np.argmin(errors))]
+    print(f"{part.name} {model} {method} {epochs} epochs: errors", digits(errors), "rate", rate)
+    return rate
+
+
+def main():
+    """Run, print, and keep the results."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--data", type=Path, help="folder of the real sets")
+    parser.add_argument("--sets", nargs="+", choices=REAL, default=REAL)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--no-pytorch", dest="pytorch", action="store_false")
+    parser.add_argument("--rows", type=int, default=100_000, help="generated")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--real-seeds", type=int, default=4)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    for name in args.tasks:
+        results, parts = [], None
+        if name in CURVES:
+            results += curve_runs(CURVES[name](args.rows), args.methods, args)
+        elif name == "stream":
+            results += stream_runs(args)
+        elif name == "parts":
+            parts = parts_of_steps(hard_region_task(args.rows), NETWORK, RATE, args.seeds)
+            print("parts of a step", parts)
+        elif args.data:
+            for each, model in itertools.product(args.sets, args.models):
+                task = real_task(each, args.data)
+                if task is None:
+                    print(f"{each} is not in {args.data}")
+                    continue
+                results += real_runs(task, model, args)
+        if args.json:
+            keep(args, results, parts)
+
+
+def keep(args, results, parts):
+    """Put a run into the file; of an earlier one it replaces what is of the same tasks."""
+    run = facts(data=[args.data]) | {
+        "setting": f"{NETWORK[0]}-{NETWORK[1]} hidden units or, on real sets, a linear model too; "
+        "batches of 64, momentum .9, one thread. Generated: 100,000 rows of 32 features, two "
+        "epochs, and four times as many in the stream",
+    }
+    if args.json.exists():
+        before = json.loads(args.json.read_text())
+        done = {(r["task"], r.get("model")) for r in results}
+        results = [
+            r for r in before["results"] if (r["task"], r.get("model")) not in done
+        ] + results
+        parts = parts or before["parts"]
+        if run["command"] not in before["command"]:
+            run["command"] = f"{before['command']}` and `{run['command']}"
+    head = json.dumps(run | {"parts": parts})
+    lines = ",\n".join(json.dumps(result) for result in results)
+    args.json.write_text(f'{head[:-1]}, "results": [\n{lines}\n]}}\n')
+
+
+if __name__ == "__main__":
+    main()
