@@ -9,7 +9,7 @@ from sklearn.datasets import load_svmlight_file, make_classification
 N_FEATURES, N_CLASSES = 32, 8
 HARD_SHARE = 0.05  # of the rows, in the region that takes long to learn
 N_TEST = 10_000
-REAL = "a9a", "letter", "magic04", "mnist"
+REAL = "letter", "mnist", "magic04", "a9a"
 
 
 class Task(NamedTuple):

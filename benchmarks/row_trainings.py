@@ -22,6 +22,7 @@ METHODS = {
     "stale": {"sampler": "stale"},
     "stale, power .5": {"sampler": "stale"} | BIASED,
     "exact": {"sampler": "exact", "min_gain": 0},
+    "kernel, half the draws": {"sampler": "kernel", "subsample": 0.5},
 }
 
 
@@ -105,6 +106,11 @@ class Training:
             rows = slice(first, first + self.chunk)
             self.model.partial_fit(X[rows], y[rows], classes=self.task.classes)
 
+    @property
+    def steps(self):
+        """Steps so far."""
+        return self.model.t_
+
     def scores(self, X):
         """Logits of all classes."""
         scores = self.model.decision_function(X)
@@ -159,6 +165,11 @@ class PyTorchTraining:
                 self.optimizer.step()
                 self.schedule.step()
 
+    @property
+    def steps(self):
+        """Steps so far."""
+        return self.schedule.last_epoch
+
     def scores(self, X):
         """Logits of all classes."""
         with self.torch.no_grad():
@@ -210,8 +221,7 @@ def take_turns(trainings, stretch, along=False):
             result["cpu_s"] += cpu
             result["wall_s"] += wall
             if along and not training.diverged:
-                steps = min(len(turn.stretches) * stretch, training.n_steps)
-                result["curve"].append((steps, result["cpu_s"], judged(training)["loss"]))
+                result["curve"].append((training.steps, result["cpu_s"], judged(training)["loss"]))
     for training, result in zip(trainings, results, strict=True):
         result |= judged(training)
         if not training.diverged:

@@ -1,6 +1,6 @@
 """What it is worth to choose the rows to train on: test loss and error along CPU time.
 
-    python benchmarks/rows.py [--tasks hard flipped imbalance stream parts real] [--data DIR]
+    python benchmarks/rows.py [--tasks hard stream parts flipped imbalance real] [--data DIR]
         [--seeds N] [--json FILE]
 
 The samplers of KernelSampledSGD, and PyTorch on uniform draws, train the same network from the
@@ -34,15 +34,9 @@ from row_parts import parts_of_steps
 from row_tasks import REAL, Task, hard_region_task, imbalance_task, real_task
 from row_trainings import METHODS, PYTORCH, PyTorchTraining, Training, judged, take_turns
 
-TASKS = "hard", "flipped", "imbalance", "stream", "parts", "real"
 CHUNK = 10_000
 NETWORK = 256, 256
 RATE = 0.02  # on generated rows
-CURVES = {
-    "hard": hard_region_task,
-    "flipped": partial(hard_region_task, flipped=0.05),
-    "imbalance": imbalance_task,
-}
 EVALUATE_EVERY = 78  # steps
 EVALUATE_STREAM_EVERY = 2 * -(-CHUNK // 64)
 TURN = 50  # steps, where there is nothing to evaluate
@@ -53,26 +47,49 @@ RATES = {  # of networks; the best is seldom at an end
     "mnist": (0.02, 0.05, 0.1),
 }  # fmt: skip
 LINEAR_RATES = 0.005, 0.02, 0.1
-STREAM = "uniform", "kernel", "kernel, power .5", "stale", "exact"
+USUAL = (
+    "uniform",
+    "kernel",
+    "kernel, power .5",
+    "kernel, power 0",
+    "stale",
+    "stale, power .5",
+    "exact",
+)
+HALF = "kernel, half the draws"  # where no row comes twice
+STREAM = "uniform", "kernel", HALF, "kernel, power .5", "stale", "exact"
 MODELS = {"linear": (), "network": NETWORK}
 
 
 def curve_runs(task, methods, args, *, epochs=2, chunk=None, every=EVALUATE_EVERY):
     """Each method, judged after every so many steps."""
-    methods = [*methods, PYTORCH] if args.pytorch else methods
+    methods, results = [*methods, PYTORCH] if args.pytorch else methods, []
     for seed in range(args.seeds):
         settings = {"rate": RATE, "schedule": "constant", "epochs": epochs, "seed": seed}
         trainings = [
             training_of(method, task, NETWORK, chunk=chunk, **settings) for method in methods
         ]
-        yield from told(take_turns(trainings, every, along=True), task)
+        results += told(take_turns(trainings, every, along=True), task)
+    return results
 
 
-def stream_runs(args):
+def two_epochs(make_task, args):
+    """Fits on generated rows."""
+    yield curve_runs(make_task(args.rows), args.methods, args), None
+
+
+def stream(args):
     """One pass over chunks."""
-    task = hard_region_task(4 * args.rows)._replace(name="stream of the hard region")
-    methods = [method for method in args.methods if method in STREAM]
-    return curve_runs(task, methods, args, epochs=1, chunk=CHUNK, every=EVALUATE_STREAM_EVERY)
+    task = hard_region_task(3 * args.rows)._replace(name="stream of the hard region")
+    settings = {"epochs": 1, "chunk": CHUNK, "every": EVALUATE_STREAM_EVERY}
+    yield curve_runs(task, STREAM, args, **settings), None
+
+
+def parts(args):
+    """Where the time of the default sampler goes."""
+    shares = parts_of_steps(hard_region_task(args.rows), NETWORK, RATE, args.seeds)
+    print("parts of a step", shares)
+    yield [], shares
 
 
 def training_of(method, task, sizes, *, chunk=None, **settings):
@@ -103,6 +120,16 @@ def digits(value):
 
 
 # ---- real sets ----
+
+
+def real(args):
+    """Both models on each set that there is."""
+    for name, model in itertools.product(args.sets if args.data else (), args.models):
+        task = real_task(name, args.data)
+        if task is None:
+            print(f"{name} is not in {args.data}")
+        else:
+            yield list(real_runs(task, model, args)), None
 
 
 def real_runs(task, model, args):
@@ -148,14 +175,23 @@ def best_rate(method, part, model, epochs):
     return rate
 
 
+RUNS = {
+    "hard": partial(two_epochs, hard_region_task), "stream": stream, "parts": parts,
+    "flipped": partial(two_epochs, partial(hard_region_task, flipped=0.05)),
+    "imbalance": partial(two_epochs, imbalance_task), "real": real,
+}  # fmt: skip
+
+
 def main():
     """Run, print, and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--tasks", nargs="+", choices=RUNS, default=list(RUNS))
     parser.add_argument("--data", type=Path, help="folder of the real sets")
     parser.add_argument("--sets", nargs="+", choices=REAL, default=REAL)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=[m for m in METHODS if m != HALF]
+    )
     parser.add_argument("--no-pytorch", dest="pytorch", action="store_false")
     parser.add_argument("--rows", type=int, default=100_000, help="generated")
     parser.add_argument("--seeds", type=int, default=3)
@@ -163,23 +199,9 @@ def main():
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     for name in args.tasks:
-        results, parts = [], None
-        if name in CURVES:
-            results += curve_runs(CURVES[name](args.rows), args.methods, args)
-        elif name == "stream":
-            results += stream_runs(args)
-        elif name == "parts":
-            parts = parts_of_steps(hard_region_task(args.rows), NETWORK, RATE, args.seeds)
-            print("parts of a step", parts)
-        elif args.data:
-            for each, model in itertools.product(args.sets, args.models):
-                task = real_task(each, args.data)
-                if task is None:
-                    print(f"{each} is not in {args.data}")
-                    continue
-                results += real_runs(task, model, args)
-        if args.json:
-            keep(args, results, parts)
+        for results, parts in RUNS[name](args):
+            if args.json:
+                keep(args, results, parts)
 
 
 def keep(args, results, parts):
@@ -187,7 +209,7 @@ def keep(args, results, parts):
     run = facts(data=[args.data]) | {
         "setting": f"{NETWORK[0]}-{NETWORK[1]} hidden units or, on real sets, a linear model too; "
         "batches of 64, momentum .9, one thread. Generated: 100,000 rows of 32 features, two "
-        "epochs, and four times as many in the stream",
+        "epochs, and three times as many in the stream",
     }
     if args.json.exists():
         before = json.loads(args.json.read_text())
