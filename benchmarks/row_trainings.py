@@ -19,7 +19,7 @@ METHODS = {
     "kernel": {"sampler": "kernel"},
     "kernel, power .5": {"sampler": "kernel"} | BIASED,
     "kernel, power 0": {"sampler": "kernel"} | BIASED | {"importance_power": 0.0},
-    "stale": {"sampler": "stale"},
+    "stale": {"sampler": "stale", "min_gain": 0},
     "stale, power .5": {"sampler": "stale"} | BIASED,
     "exact": {"sampler": "exact", "min_gain": 0},
     "kernel, half the draws": {"sampler": "kernel", "subsample": 0.5},
