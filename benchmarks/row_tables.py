@@ -62,13 +62,18 @@ def smooth(curve):
 
 
 def share_of_time(curve, uniform):
-    """CPU time until the loss is uniform's last, over all of uniform's; infinite if never."""
+    """CPU time until the loss is uniform's last, over uniform's own until then."""
+    target = smooth(uniform)[-1] * (1 + 1e-9)
+    return time_to(target, curve) / time_to(target, uniform)
+
+
+def time_to(target, curve):
+    """CPU seconds until the smooth loss is at most that; infinite if never."""
     losses = smooth(curve)
-    reached = losses <= smooth(uniform)[-1] * (1 + 1e-9)
+    reached = losses <= target
     if not reached.any():
         return np.inf
-    at = len(curve) - len(losses) + int(reached.argmax())
-    return curve[at][1] / uniform[-1][1]
+    return curve[len(curve) - len(losses) + int(reached.argmax())][1]
 
 
 # ---- real sets ----

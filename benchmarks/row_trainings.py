@@ -11,7 +11,7 @@ from turns import Turn
 from sklsh import KernelSampledSGD
 
 BATCH = 64
-MOMENTUM = 0.9
+MOMENTUM, POWER_T = 0.9, 0.3
 PYTORCH = "PyTorch, uniform"
 BIASED = {"importance_power": 0.5, "min_gain": 0}
 METHODS = {
@@ -77,8 +77,8 @@ class Training:
         calls = [min(chunk, n - first) for first in range(0, n, chunk)] if chunk else [n] * epochs
         self.n_steps = sum(math.ceil(rows / BATCH) for rows in calls)
         self.model = Watched(
-            sizes, **METHODS[method], learning_rate_init=rate, learning_rate=schedule, alpha=0,
-            batch_size=BATCH, max_iter=epochs, random_state=seed,
+            sizes, **METHODS[method], learning_rate_init=rate, learning_rate=schedule,
+            power_t=POWER_T, alpha=0, batch_size=BATCH, max_iter=epochs, random_state=seed,
         )  # fmt: skip
         self.n_hard, self.diverged = 0, False
         if task.hard is not None and chunk is None:
@@ -147,8 +147,12 @@ class PyTorchTraining:
         torch.nn.init.zeros_(layers[-2].weight)
         self.network = torch.nn.Sequential(*layers[:-1])
         self.optimizer = torch.optim.SGD(self.network.parameters(), rate, momentum=MOMENTUM)
-        last = {"constant": 1, "linear": 0}[schedule]
-        self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1, last, self.n_steps)
+        factor = {
+            "constant": lambda t: 1,
+            "linear": lambda t: 1 - t / self.n_steps,
+            "invscaling": lambda t: (t + 1) ** -POWER_T,
+        }[schedule]
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
 
     def train(self, pause=None):
         """Fit."""

@@ -8,8 +8,8 @@ same kind of initial weights. All trainings of a seed take turns in one process,
 
 "hard", "flipped", "imbalance": two epochs at a constant rate on generated rows, a twentieth of
 which lie in a region that takes long to learn; with labels of which a twentieth is flipped; and
-with a class of 2 %. "stream": one pass over chunks of rows never seen before, by `partial_fit`.
-"parts": where the time of the default sampler goes.
+with a class of 2 %. "stream": one pass over chunks of rows never seen before, by `partial_fit`,
+at a rate that falls slowly. "parts": where the time of the default sampler goes.
 
 "real": letter, mnist, magic04 and a9a, as far as DIR holds them, a linear model and a network,
 at a rate that falls to 0. For each sampler, model and number of epochs the rate is chosen from
@@ -37,8 +37,9 @@ from row_trainings import METHODS, PYTORCH, PyTorchTraining, Training, judged, t
 CHUNK = 10_000
 NETWORK = 256, 256
 RATE = 0.02  # on generated rows
+STREAM_RATE = 0.1  # over the number of the step to the power .3
 EVALUATE_EVERY = 78  # steps
-EVALUATE_STREAM_EVERY = 2 * -(-CHUNK // 64)
+EVALUATE_STREAM_EVERY = -(-CHUNK // 64)
 TURN = 50  # steps, where there is nothing to evaluate
 BUDGETS = {"letter": (3, 10)}  # epochs of uniform draws, in whose time all compare
 FEW = (3,)  # of all others
@@ -53,13 +54,13 @@ USUAL = [method for method in METHODS if method != HALF]
 MODELS = {"linear": (), "network": NETWORK}
 
 
-def curve_runs(task, methods, args, *, epochs=2, chunk=None, every=EVALUATE_EVERY):
+def curve_runs(task, methods, args, *, every=EVALUATE_EVERY, chunk=None, **settings):
     """Each method, judged after every so many steps."""
     methods, results = [*methods, PYTORCH] if args.pytorch else methods, []
     for seed in range(args.seeds):
-        settings = {"rate": RATE, "schedule": "constant", "epochs": epochs, "seed": seed}
         trainings = [
-            training_of(method, task, NETWORK, chunk=chunk, **settings) for method in methods
+            training_of(method, task, NETWORK, chunk=chunk, seed=seed, **settings)
+            for method in methods
         ]
         results += told(take_turns(trainings, every, along=True), task)
     return results
@@ -67,14 +68,16 @@ def curve_runs(task, methods, args, *, epochs=2, chunk=None, every=EVALUATE_EVER
 
 def two_epochs(make_task, args):
     """Fits on generated rows."""
-    yield curve_runs(make_task(args.rows), args.methods, args), None
+    settings = {"rate": RATE, "schedule": "constant", "epochs": 2}
+    yield curve_runs(make_task(args.rows), args.methods, args, **settings), None
 
 
 def stream(args):
     """One pass over chunks."""
     task = hard_region_task(3 * args.rows)._replace(name="stream of the hard region")
-    settings = {"epochs": 1, "chunk": CHUNK, "every": EVALUATE_STREAM_EVERY}
-    yield curve_runs(task, STREAM, args, **settings), None
+    settings = {"rate": STREAM_RATE, "schedule": "invscaling", "epochs": 1}
+    every = EVALUATE_STREAM_EVERY
+    yield curve_runs(task, STREAM, args, every=every, chunk=CHUNK, **settings), None
 
 
 def parts_of_a_step(args):
@@ -199,7 +202,7 @@ def keep(args, results, parts):
     run = facts(data=[args.data]) | {
         "setting": f"{NETWORK[0]}-{NETWORK[1]} hidden units or, on real sets, a linear model too; "
         f"batches of 64, momentum .9, one thread. Generated: {args.rows:,} rows of 32 features, "
-        f"two epochs at a rate of {RATE}, and three times as many rows in the stream",
+        f"two epochs at a rate of {RATE}; three times as many in the stream",
     }
     if args.json.exists():
         before = json.loads(args.json.read_text())
