@@ -3,13 +3,17 @@
 import numpy as np
 from table_parts import mean, source
 
+CURVES = (
+    "CPU time until the test loss is uniform's last, over uniform's own until then, median of the "
+    "seeds (least to most), and the last test loss:"
+)
 WINDOW = 5  # evaluations whose mean is the loss at the last of them
 
 
 def rows_tables(kept):
     """Generated rows along their curves, real sets at equal CPU time, and parts of a step."""
     results = kept["results"]
-    lines = [f"{kept['setting']}.", ""]
+    lines = [f"{kept['setting']}.", "", CURVES, ""]
     lines += [*curve_lines([r for r in results if "curve" in r]), ""]
     lines += [*real_lines([r for r in results if "model" in r]), ""]
     if kept["parts"]:
@@ -40,7 +44,7 @@ def curve_lines(results):
 
 
 def curve_cell(results, method):
-    """Means over the seeds of the share of uniform's time, with its spread, and of the loss."""
+    """Median over the seeds of the share of uniform's time, with its range; mean of the loss."""
     mine = [r for r in results if r["method"] == method]
     if not mine:
         return ""
@@ -49,9 +53,11 @@ def curve_cell(results, method):
     uniform = {r["seed"]: r for r in results if r["method"] == "uniform"}
     shares = [share_of_time(r["curve"], uniform[r["seed"]]["curve"]) for r in mine]
     last = np.mean([smooth(r["curve"])[-1] for r in mine])
-    if not np.isfinite(shares).all():
-        return f"not reached, {last:.4f}"
-    return f"{np.mean(shares):.2f} ({min(shares):.2f} to {max(shares):.2f}), {last:.4f}"
+    middle, least, most = (
+        f"{share:.2f}" if np.isfinite(share) else "never"
+        for share in (np.median(shares), min(shares), max(shares))
+    )
+    return f"{middle} ({least} to {most}), {last:.4f}"
 
 
 def smooth(curve):

@@ -22,6 +22,7 @@ METHODS = {
     "stale": {"sampler": "stale", "min_gain": 0},
     "stale, power .5": {"sampler": "stale"} | BIASED,
     "exact": {"sampler": "exact", "min_gain": 0},
+    "kernel, min_gain=0": {"sampler": "kernel", "min_gain": 0},
     "kernel, half the draws": {"sampler": "kernel", "subsample": 0.5},
 }
 

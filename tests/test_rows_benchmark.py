@@ -121,6 +121,7 @@ def test_a_run_replaces_its_tasks_in_the_file_and_its_tables_tell(rows, module, 
     first = [
         of_method | {"method": "uniform", "curve": curve(3, 2)},
         of_method | {"method": "stale", "curve": curve(1, 1)},
+        of_method | {"method": "exact", "curve": curve(4, 4)},
     ]
     parts = {"hashing": 0.01, "scoring": 0.02, "drawing": 0.03, "feedback": 0.04}
     rows.keep(arguments(json=path), first, parts)
@@ -129,10 +130,12 @@ def test_a_run_replaces_its_tasks_in_the_file_and_its_tables_tell(rows, module, 
     rows.keep(arguments(json=path), [real, real | {"method": "stale", "error": 0.5}], None)
     rows.keep(arguments(json=path), [real, real | {"method": "stale", "error": 0.2}], None)
     kept = json.loads(path.read_text())
-    assert [r.get("error") for r in kept["results"]] == [None, None, 0.25, 0.2]
+    assert [r.get("error") for r in kept["results"]] == [None, None, None, 0.25, 0.2]
+    assert kept["command"].count("python benchmarks/") == 1
     lines = module("row_tables").rows_tables(kept)
     assert "| uniform | 1.00 (1.00 to 1.00), 2.5000 |" in lines
     assert "| stale | 1.00 (1.00 to 1.00), 1.0000 |" in lines
+    assert "| exact | never (never to never), 4.0000 |" in lines
     assert "| letter, linear, 3 epochs | 25.00 ± 0.00 | 20.00 ± 0.00 (25.00) |" in lines
     assert any("takes 10.0% of the time" in line for line in lines)
 
