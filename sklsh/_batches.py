@@ -44,6 +44,20 @@ def as_batch(X):
     )
 
 
+def nonzero_values(X):
+    """Batch of the values of a dense matrix that are not zero."""
+    filled = X != 0
+    indptr = np.zeros(len(X) + 1, dtype=np.int32)
+    nnz = np.count_nonzero(filled)
+    _require_int32(nnz)
+    np.cumsum(np.count_nonzero(filled, axis=1), out=indptr[1:])
+    if nnz == X.size:
+        indices = np.tile(np.arange(X.shape[1], dtype=np.int32), len(X))
+        return Batch(indptr, indices, X.astype(np.float32).ravel(), X.shape)
+    indices = np.nonzero(filled)[1].astype(np.int32)
+    return Batch(indptr, indices, X[filled].astype(np.float32), X.shape)
+
+
 def _require_int32(nnz):
     if nnz > INT32_MAX:
         raise ValueError(
@@ -82,8 +96,11 @@ class Rows:
         What is dropped depends on the seed alone; the rest is scaled up to make up for it.
         """
         if not sp.issparse(self.X):
-            taken = Rows(as_batch(self.X[rows]), self.n_threads)
-            return taken.take(np.arange(len(rows)), dropout, seed)
+            taken = nonzero_values(self.X[rows])
+            if not dropout:
+                return taken
+            taken = sp.csr_array((taken.data, taken.indices, taken.indptr), shape=taken.shape)
+            return Rows(taken, self.n_threads).take(np.arange(len(rows)), dropout, seed)
         indptr, indices, values = self._arrays
         starts = np.empty(len(rows) + 1, dtype=np.int32)
         nnz = _batches.count_values(indptr, rows, dropout, seed, starts, self.n_threads)
@@ -104,9 +121,8 @@ class Rows:
 
     def _rows_at_once(self, batch_size):
         """Rows of a few whole batches, or of one where that is much already."""
-        if not sp.issparse(self.X):  # as wide as X
-            return batch_size
-        most = min(ROWS_AT_ONCE, VALUES_AT_ONCE * self.X.shape[0] // max(self.X.nnz, 1))
+        n_values = self.X.nnz if sp.issparse(self.X) else self.X.size
+        most = min(ROWS_AT_ONCE, VALUES_AT_ONCE * self.X.shape[0] // max(n_values, 1))
         return batch_size * max(1, most // batch_size)
 
 

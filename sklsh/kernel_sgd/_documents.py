@@ -55,7 +55,7 @@ decay : float, default=0.999
 warmup : int, default=200
     Batches, over all calls, that are drawn uniformly first.
 
-min_gain : float, default=3.0
+min_gain : float, default=1.7
     Least `sampling_gain_` at which rows are drawn by scores, if that cost nothing; it rises
     with what it costs, as a share of the step. Below it draws are uniform, and it is asked now
     and then whether scores would pay. 0: scores in any case.

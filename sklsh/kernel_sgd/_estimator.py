@@ -80,7 +80,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         importance_power=1.0,
         decay=0.999,
         warmup=200,
-        min_gain=3.0,
+        min_gain=1.7,
         alpha=1e-4,
         optimizer="momentum",
         learning_rate_init="auto",

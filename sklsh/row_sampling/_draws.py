@@ -7,7 +7,8 @@ import numpy as np
 
 POOL = 2**17  # rows that are scored at a time
 PROBE_BATCHES = 50  # drawn uniformly, before it is asked again whether scores would pay
-PROBE_PERIOD = 8  # once out of so often, after the warm-up
+PROBE_PERIOD = 8  # once out of so often after the warm-up, and less often each time they do not
+RAREST_PROBE = 64
 
 
 class Draws(NamedTuple):
@@ -87,7 +88,7 @@ class RowDraws:
         self.sampler = sampler
         self.gain = Gain()
         self.n_drawn = self.n_by_scores = 0
-        self._n_probes = 0
+        self._until_probe, self._probe_period = PROBE_PERIOD, PROBE_PERIOD
         self._scores_missing = False
 
     def begin(
@@ -178,7 +179,7 @@ class RowDraws:
             return True
         if self._scores_missing or np.isnan(self.gain.value):
             return True
-        return (self._n_probes + 1) % PROBE_PERIOD == 0
+        return self._until_probe <= 1
 
     def note(self, draws, observed, seen=None):
         """Count the draws, and learn from what steps on them have `Observed`.
@@ -187,10 +188,7 @@ class RowDraws:
         """
         asks = self.asks(draws)
         self.n_drawn += len(draws.rows)
-        if draws.ratio is None:
-            self._n_probes += 1
-        else:
-            self.n_by_scores += len(draws.rows)
+        self._count(draws, asks)
         if not asks or observed is None:
             return
         seen = slice(None) if seen is None else seen
@@ -206,6 +204,17 @@ class RowDraws:
         if ratio is not None:
             self.gain.note(weight * observed.scores, ratio, draws.ratio is not None)
         self.sampler.note(rows, observed, self.batch_size)
+
+    def _count(self, draws, asks):
+        """Keep the books of probes, which get rarer until scores pay."""
+        if draws.ratio is not None:
+            self.n_by_scores += len(draws.rows)
+            self._until_probe = self._probe_period = PROBE_PERIOD
+        elif self._warm and asks:
+            self._probe_period = min(2 * self._probe_period, RAREST_PROBE)
+            self._until_probe = self._probe_period
+        elif self._warm:
+            self._until_probe -= 1
 
     @property
     def _warm(self):

@@ -10,9 +10,9 @@ from sklsh.row_sampling._protocol import LOOK_UP, RowSampler
 from sklsh.sketch._counters import Counters
 
 NARROW = 128  # features up to which independent projections cost no more than fast rotations
-WIDE = 256  # sparse rows with more features are folded to so many before they are hashed
+WIDE = 256  # rows with more features are folded to so many before they are hashed
 ROWS_AT_ONCE = 8192  # hashed together
-SAMPLE = 2**16  # rows that tell how features are scaled, about so many at most
+SAMPLE = 4096  # rows that tell how features are scaled, about so many at most
 TARGET_BINS = 8  # of numbers
 LEAST_SPREAD = 1e-38  # the inverse of a smaller one is no float32
 PRIOR = 0.1  # rows that the mean of all scores counts for, where a row has few neighbours
@@ -44,17 +44,15 @@ class RowCodes:
 
     def __init__(self, data, *, n_rows, n_bits, include_target, random_state):
         n_features = data.X.shape[1]
-        self.fold = self.mean = None
-        if sp.issparse(data.X):
-            if n_features > WIDE:
-                self.fold = random_fold(n_features, random_state)
-        else:
+        self.fold = random_fold(n_features, random_state) if n_features > WIDE else None
+        self.mean = None
+        if not sp.issparse(data.X):
             sample = data.X[:: -(-len(data.X) // SAMPLE)]
             self.mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
             spread = sample.std(axis=0, dtype=np.float64)
             scale = 1 / np.where(spread > LEAST_SPREAD, spread, 1)
             self.scale = scale.astype(np.float32)
-        self.width = min(n_features, WIDE) if sp.issparse(data.X) else n_features
+        self.width = min(n_features, WIDE)
         family = "dense_simhash" if self.width <= NARROW else "simhash"
         self.hasher = make_hasher(family, self.width, n_bits, n_rows, random_state)
         self.include_target = include_target
@@ -79,14 +77,11 @@ class RowCodes:
         return codes
 
     def _vectors(self, X, out):
+        if self.mean is not None:
+            X = ((X.toarray() if sp.issparse(X) else X) - self.mean) * self.scale
         if self.fold is not None:
             X = X @ self.fold
-        X = X.toarray() if sp.issparse(X) else X
-        if self.mean is None:
-            out[...] = X
-        else:
-            np.subtract(X, self.mean, out=out)
-            out *= self.scale
+        out[...] = X.toarray() if sp.issparse(X) else X
 
     def _salt(self, codes, targets):
         groups = targets if self.bins is None else np.searchsorted(self.bins, targets)
@@ -150,15 +145,15 @@ class Kernel(RowSampler):
         super().begin(data)
         if self.codes is None:
             self.codes = RowCodes(data, random_state=self.random_state, **self.hashing)
-        self._kept = None
+        self._kept, self._last = None, (None, None)
 
     def end(self):
         """Let go of the rows and of their codes."""
         super().end()
-        self._kept = None
+        self._kept, self._last = None, (None, None)
 
     def __getstate__(self):
-        return super().__getstate__() | {"_kept": None}
+        return super().__getstate__() | {"_kept": None, "_last": (None, None)}
 
     def scores(self, rows):
         """Regression of scores at the rows."""
@@ -187,9 +182,14 @@ class Kernel(RowSampler):
 
     def _codes_of(self, rows):
         """Codes; those of all rows are kept once as many as there are have been asked for."""
-        if self._kept is None and len(rows) == self._data.X.shape[0]:
-            self._kept = self.codes.of(self._data, np.arange(len(rows)))
-        return self.codes.of(self._data, rows) if self._kept is None else self._kept[rows]
+        n = self._data.X.shape[0]
+        if self._kept is None and len(rows) == n:
+            self._kept = self.codes.of(self._data, np.arange(n))
+        if self._kept is not None:
+            return self._kept[rows]
+        if rows is not self._last[0]:  # once they have been asked for, they are noted
+            self._last = rows, self.codes.of(self._data, rows)
+        return self._last[1]
 
     @property
     def nbytes(self):
