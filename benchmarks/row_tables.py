@@ -5,7 +5,7 @@ from table_parts import mean, source
 
 CURVES = (
     "CPU time until the test loss is uniform's last, over uniform's own until then, median of the "
-    "seeds (least to most), and the last test loss:"
+    "seeds (least to most), and the last test loss; with the rate, where each took its best:"
 )
 WINDOW = 5  # evaluations whose mean is the loss at the last of them
 
@@ -57,7 +57,8 @@ def curve_cell(results, method):
         f"{share:.2f}" if np.isfinite(share) else "never"
         for share in (np.median(shares), min(shares), max(shares))
     )
-    return f"{middle} ({least} to {most}), {last:.4f}"
+    rate = f", rate {mine[0]['rate']}" if len({r["rate"] for r in results}) > 1 else ""
+    return f"{middle} ({least} to {most}), {last:.4f}{rate}"
 
 
 def smooth(curve):
