@@ -51,6 +51,17 @@ class FittedTraining:
         check_is_fitted(self)
         return self._progress.best_validation_score
 
+    @property
+    def _network_usage(self):
+        """Bytes of weights, and of optimizer state as it is and in sketches."""
+        check_is_fitted(self)
+        parameters = self._network.parameters
+        return {
+            "weights": sum(p.weights.nbytes for p in parameters),
+            "optimizer": sum(p.state_bytes - p.sketch_bytes for p in parameters),
+            "sketches": sum(p.sketch_bytes for p in parameters),
+        }
+
 
 class FittedNetwork(FittedTraining):
     """Mixin of the fitted attributes of a network over very many classes."""
@@ -75,14 +86,8 @@ class FittedNetwork(FittedTraining):
 
     @property
     def memory_usage_(self):
-        """Bytes of weights, optimizer state, hash tables, and their total."""
-        check_is_fitted(self)
-        parameters = self._network.parameters
-        usage = {
-            "weights": sum(p.weights.nbytes for p in parameters),
-            "optimizer": sum(p.state_bytes for p in parameters),
-            "tables": self._negatives.table_bytes,
-        }
+        """Bytes of weights, optimizer state, its sketches, hash tables, and their total."""
+        usage = self._network_usage | {"tables": self._negatives.table_bytes}
         return usage | {"total": sum(usage.values())}
 
     def lean_copy(self):

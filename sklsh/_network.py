@@ -18,7 +18,7 @@ from sklsh._head import Head
 from sklsh._memory import aligned_zeros, padded
 from sklsh._output import OutputLayer
 from sklsh._storage import STORAGE
-from sklsh.optimizers import slot_widths
+from sklsh.optimizers import state_bytes
 
 ROWS_AT_ONCE = 4096  # in prediction; enough to keep all threads busy
 BLOCK_BYTES = 1 << 26  # of them at most, which are dense and wide without hidden layers
@@ -218,6 +218,6 @@ def bytes_needed(n_features, hidden_layer_sizes, n_classes, optimizer, dtype="fl
         (n_classes, 1, full),
     ]
     return sum(
-        n * (width * stored.itemsize + 4 * sum(slot_widths(optimizer, width)))
+        n * width * stored.itemsize + state_bytes(optimizer, (n, width))
         for n, width, stored in parameters
     )

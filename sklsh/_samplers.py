@@ -25,7 +25,7 @@ from sklsh.negatives import (
     Scheduled,
 )
 from sklsh.negatives._protocol import LOGQ
-from sklsh.optimizers import Optimizer
+from sklsh.optimizers import Optimizer, Sketched, make_optimizer
 
 EXACT_BELOW = 2048  # with fewer classes sampling saves nothing: all are looked at
 IN_BATCH_UP_TO = 1 << 16  # classes; beyond them too few are labels of a batch
@@ -196,11 +196,17 @@ def product_dtype_for(settings, n_classes, width):
             'product_dtype="int8" wants activations of a hidden layer, which are not negative; '
             'with hidden_layer_sizes=() choose "float32".'
         )
+    optimizer = make_optimizer(settings.optimizer)
+    if settings.product_dtype == "int8" and isinstance(optimizer, Sketched):
+        raise ValueError(
+            'product_dtype="int8" wants an optimizer with state for each row, as 8-bit steps '
+            f"update the rows themselves; optimizer={settings.optimizer!r} keeps it in sketches. "
+            'Choose "float32" or "auto".'
+        )
     if settings.product_dtype != "auto":
         return settings.product_dtype
     sampled = kinds(settings, n_classes) <= {LSH, Drawn, InBatch}
-    optimizer = type(settings.optimizer)
-    if issubclass(optimizer, Optimizer) and optimizer.step is not Optimizer.step:
+    if type(optimizer).step is not Optimizer.step:
         return "float32"  # 8-bit steps update the rows themselves
     fast = _simd.level() == "avx512_vnni" and width <= _int8.MAX_WIDTH
     return "int8" if sampled and fast and not linear else "float32"

@@ -13,7 +13,7 @@ from sklsh._batches import as_batch
 from sklsh._feed_forward import FeedForward
 from sklsh._kernels import _row_losses
 from sklsh._memory import padded
-from sklsh.optimizers import slot_widths
+from sklsh.optimizers import state_bytes
 
 ROWS_AT_ONCE = 4096  # that are scored together
 BACKWARD = 3  # a step's multiply-adds to those of a pass upwards
@@ -131,4 +131,4 @@ def bytes_needed(n_features, hidden_layer_sizes, n_outputs, optimizer):
     widths = [padded(n) for n in (*hidden_layer_sizes, n_outputs)]
     rows = [n_features, *widths[:-1]]
     parameters = [*zip(rows, widths, strict=True), *((1, n) for n in widths)]
-    return sum(4 * n * (m + sum(slot_widths(optimizer, m))) for n, m in parameters)
+    return sum(4 * n * m + state_bytes(optimizer, (n, m)) for n, m in parameters)

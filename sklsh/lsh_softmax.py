@@ -120,8 +120,9 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         Share of a row's non-zero values, and of its hidden units, dropped at random in each
         step, see :class:`sklsh.SLIDEClassifier`; "auto" drops none of dense X.
 
-    optimizer : {"adam", "rowwise_adam", "momentum", "sgd"} or Optimizer, default="adam"
-        How weights move, see :class:`sklsh.SLIDEClassifier`.
+    optimizer : str or Optimizer, default="adam"
+        How weights move, by the names that :class:`sklsh.SLIDEClassifier` explains; those that
+        begin with "cs_" keep their state in count-sketches.
 
     learning_rate_init : float, default=0.005
         Rate of the first step.
@@ -212,7 +213,7 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
         Mean number of classes in a bucket that holds any; 0 without hash tables.
 
     memory_usage_ : dict of str to int
-        Bytes of "weights", "optimizer", "tables", and their "total".
+        Bytes of "weights", "optimizer", "sketches" (of its state), "tables", and their "total".
 
     n_features_in_ : int
         Number of features seen during fit.

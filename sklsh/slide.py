@@ -87,12 +87,15 @@ class SLIDEClassifier(NetworkClassifier):
         Share of a row's hidden units dropped at random in each step. "auto": 0.2 for sparse
         X, 0 for dense X.
 
-    optimizer : {"adam", "rowwise_adam", "momentum", "sgd"} or Optimizer, default="adam"
-        How weights move. All of them touch only rows that have a gradient. "rowwise_adam"
-        keeps one second moment for each row of weights, not for each weight: less memory
-        for a step to go through, and with `beta_1=0`, which keeps no first moment, less
-        still. Its steps are of another size, so that another rate may be the best.
-        "momentum" and "sgd" want a larger `learning_rate_init` than the default, 0.1 or 1.
+    optimizer : str or Optimizer, default="adam"
+        How weights move: "adam", "rowwise_adam", "rmsprop", "adagrad", "momentum" or "sgd".
+        All of them touch only rows that have a gradient. "rowwise_adam" keeps one
+        second moment for each row of weights, not for each weight: less memory for a step to
+        go through, and with `beta_1=0`, which keeps no first moment, less still. Its steps
+        are of another size, so that another rate may be the best. "momentum" and "sgd" want
+        a larger `learning_rate_init` than the default, 0.1 or 1. "cs_adam", "cs_rmsprop",
+        "cs_adagrad" and "cs_momentum" keep the state of matrices of 1,024 rows or more in
+        count-sketches of a fifth of its size, see :class:`sklsh.optimizers.CSAdam`.
 
     learning_rate_init : float, default=0.005
         Rate of the first step.
@@ -106,11 +109,11 @@ class SLIDEClassifier(NetworkClassifier):
         Exponent of "invscaling".
 
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay of the first and second moment of "adam" and "rowwise_adam", in [0, 1). At
-        `beta_1=0` no first moment is kept.
+        Decay of the first and second moment of "adam", "rowwise_adam" and "cs_adam", in
+        [0, 1). At `beta_1=0` no first moment is kept.
 
     epsilon : float, default=1e-8
-        What "adam" and "rowwise_adam" add to the root of the second moment; 1e-30 to 1e30.
+        What these three add to the root of the second moment; 1e-30 to 1e30.
 
     batch_size : int or "auto", default="auto"
         Rows of a step. "auto" is the power of two nearest to a hundredth of the rows,
@@ -155,7 +158,8 @@ class SLIDEClassifier(NetworkClassifier):
         random, so that they stay right on average, and updates the rows by itself, not by
         the optimizer's `step`. It is much faster on CPUs with AVX-512 VNNI, and slower
         than floats on others. "auto" is "int8" on such CPUs where classes are sampled,
-        unless an optimizer overrides `step`; else "float32". Prediction is always in
+        unless an optimizer overrides `step`, as those on
+        sketches do; else "float32". Prediction is always in
         float32.
 
     warm_start : bool, default=False
@@ -209,7 +213,7 @@ class SLIDEClassifier(NetworkClassifier):
         Mean number of classes in a bucket that holds any; 0 without hash tables.
 
     memory_usage_ : dict of str to int
-        Bytes of "weights", "optimizer", "tables", and their "total".
+        Bytes of "weights", "optimizer", "sketches" (of its state), "tables", and their "total".
 
     n_features_in_ : int
         Number of features seen during fit.

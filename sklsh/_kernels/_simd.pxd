@@ -4,6 +4,7 @@
 cdef extern from "row_ops_table.h" nogil:
     enum:
         N_RULES
+        MOST_CELLS
 
     ctypedef void (*update_rule)(
         float* w, float* slot1, float* slot2, const float* g, const float* hyper, ptrdiff_t n
@@ -74,6 +75,16 @@ cdef extern from "row_ops_table.h" nogil:
             const signed char* x, const unsigned char* code, ptrdiff_t n_bytes
         ) noexcept nogil
         void (*places)(const float* x, int* place, ptrdiff_t n) noexcept nogil
+        void (*median_cells)(
+            const float* const* cell, const float* sign, int depth, float* out, ptrdiff_t n
+        ) noexcept nogil
+        void (*least_cells)(
+            const float* const* cell, int depth, float* out, ptrdiff_t n
+        ) noexcept nogil
+        void (*add_change)(
+            float* const* cell, const float* sign, int depth, const float* before,
+            const float* after, ptrdiff_t n
+        ) noexcept nogil
 
     void prefetch_bytes(const void* row, ptrdiff_t n_bytes) noexcept nogil
 

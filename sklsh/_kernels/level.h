@@ -10,17 +10,20 @@
 #include "product.h"
 #include "int8.h"
 #include "int4.h"
+#include "sketched_rows.h"
 
 static const row_ops SIMD(ops) = {
     LEVEL,
     SIMD(dot), SIMD(sum_rows), SIMD(dot_bf16), SIMD(sum_rows_bf16), SIMD(widen), SIMD(narrow),
-    {SIMD(sgd), SIMD(momentum), SIMD(adam), SIMD(rmsprop), SIMD(row_adam), SIMD(row_rmsprop)},
+    {SIMD(sgd), SIMD(momentum), SIMD(adam), SIMD(rmsprop), SIMD(row_adam), SIMD(row_rmsprop),
+     SIMD(adagrad)},
     SIMD(add_max), SIMD(softmax), SIMD(logistic),
     SIMD(interleave16), SIMD(rotate16), SIMD(sign_bits16), SIMD(winners16),
     SIMD(product),
     SIMD(add), SIMD(largest), SIMD(largest_each), SIMD(round_int8), SIMD(weave),
     SIMD(product_int8),
-    SIMD(round_int4), SIMD(dot_int4), SIMD(places)};
+    SIMD(round_int4), SIMD(dot_int4), SIMD(places),
+    SIMD(median_cells), SIMD(least_cells), SIMD(add_change)};
 
 #undef SIMD
 #undef LEVEL

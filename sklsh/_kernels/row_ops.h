@@ -171,6 +171,19 @@ static void SIMD(row_rmsprop)(float *restrict w, float *restrict slot1, float *r
         w[i] -= scale * g[i];
 }
 
+/* hyper = {rate, epsilon}; v = sum of the squares of all gradients */
+static void SIMD(adagrad)(float *restrict w, float *restrict slot1, float *restrict v,
+                          const float *restrict g, const float *restrict hyper, ptrdiff_t n)
+{
+    const float rate = hyper[0], epsilon = hyper[1];
+    (void)slot1;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++) {
+        v[i] += g[i] * g[i];
+        w[i] -= rate * g[i] / (sqrtf(v[i]) + epsilon);
+    }
+}
+
 /* ---- losses over one row of logits ---- */
 
 /* e^x to about 3 ulp for |x| < 87, clamped outside: 2^k times a polynomial in the rest */

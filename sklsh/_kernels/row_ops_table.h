@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { N_RULES = 6 };
+enum { N_RULES = 7, MOST_CELLS = 16 };
 
 typedef void (*update_rule)(float *w, float *slot1, float *slot2, const float *g,
                             const float *hyper, ptrdiff_t n);
@@ -21,7 +21,8 @@ typedef struct {
                           ptrdiff_t n_known);
     void (*widen)(const uint16_t *row, float *out, ptrdiff_t n);
     void (*narrow)(const float *x, uint16_t *row, ptrdiff_t n, uint32_t seed);
-    update_rule rules[N_RULES]; /* sgd, momentum, adam, rmsprop, row_adam, row_rmsprop */
+    /* sgd, momentum, adam, rmsprop, row_adam, row_rmsprop, adagrad */
+    update_rule rules[N_RULES];
     float (*add_max)(float *z, const float *offset, ptrdiff_t n);
     float (*softmax)(float *z, const float *offset, float factor, ptrdiff_t n);
     float (*logistic)(float *z, const float *offset, const float *weight, float factor,
@@ -48,6 +49,11 @@ typedef struct {
     void (*round_int4)(const float *x, float factor, uint8_t *code, ptrdiff_t n_bytes);
     int32_t (*dot_int4)(const int8_t *x, const uint8_t *code, ptrdiff_t n_bytes);
     void (*places)(const float *x, int32_t *place, ptrdiff_t n);
+    void (*median_cells)(const float *const *cell, const float *sign, int depth, float *out,
+                         ptrdiff_t n);
+    void (*least_cells)(const float *const *cell, int depth, float *out, ptrdiff_t n);
+    void (*add_change)(float *const *cell, const float *sign, int depth, const float *before,
+                       const float *after, ptrdiff_t n);
 } row_ops;
 
 /* Ask for the bytes at `row` ahead of their use, to be held in L2: L1 can wait for too few

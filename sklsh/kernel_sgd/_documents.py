@@ -63,12 +63,15 @@ min_gain : float, default=1.7
 alpha : float, default=1e-4
     Weight decay: weights shrink by alpha times the learning rate in a step.
 
-optimizer : {"momentum", "sgd", "adam", "rowwise_adam"} or Optimizer, default="momentum"
-    How weights move.
+optimizer : str or Optimizer, default="momentum"
+    How weights move: "momentum", "sgd", "adam", "rowwise_adam", "rmsprop" or "adagrad", and
+    "cs_momentum", "cs_adam", "cs_rmsprop" or "cs_adagrad", which keep the state of matrices of
+    1,024 rows or more in count-sketches, see :class:`sklsh.optimizers.CSAdam`.
 
 learning_rate_init : float or "auto", default="auto"
-    Rate of the first step. "auto": 0.001 for "adam" and "rowwise_adam"; else 0.05, divided by
-    the mean square of the values in X, zeros included, of the first call where that is over 1.
+    Rate of the first step. "auto": 0.05, divided by the mean square of the values in X,
+    zeros included, of the first call where that is over 1, for "momentum", "sgd" and
+    "cs_momentum"; else 0.001.
 
 learning_rate : {"linear", "cosine", "invscaling", "constant"}, default="linear"
     How the rate goes on: to zero over `fit`, in a straight line or along a cosine; divided
@@ -159,7 +162,8 @@ best_validation_score_ : float or None
     The best of them in the last call: that of the weights kept.
 
 memory_usage_ : dict of str to int
-    Bytes of "weights", "optimizer", "sketch", and their "total".
+    Bytes of "weights", "optimizer", "sketches" (of its state), "sketch" (of the rows), and their
+    "total".
 
 n_features_in_ : int
     Number of features seen during fit.

@@ -35,7 +35,7 @@ from sklsh._sklearn import (
 from sklsh._training import EarlyStopping, Plan, Progress, rate_schedule, split_off
 from sklsh.kernel_sgd._fitted import FittedDraws
 from sklsh.kernel_sgd._training import TrainingRows, train_on_draws
-from sklsh.optimizers import Adam, make_optimizer
+from sklsh.optimizers import Adagrad, Adam, RMSprop, make_optimizer
 from sklsh.row_sampling import Kernel, Pass, RowDraws
 
 RATE, ADAM_RATE = 0.05, 0.001
@@ -354,7 +354,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
 
 def automatic_rate(optimizer, X):
     """Rate of the first step, less for features of large values."""
-    if isinstance(make_optimizer(optimizer), Adam):
+    if isinstance(make_optimizer(optimizer), (Adam, RMSprop, Adagrad)):
         return ADAM_RATE
     values = X.data if sp.issparse(X) else X.ravel(order="K")
     squares = np.einsum("i,i->", values, values, dtype=np.float64)

@@ -25,12 +25,6 @@ class FittedDraws(DrawFacts, FittedTraining):
 
     @property
     def memory_usage_(self):
-        """Bytes of weights, optimizer state, sketch, and their total."""
-        check_is_fitted(self)
-        parameters = self._network.parameters
-        usage = {
-            "weights": sum(p.weights.nbytes for p in parameters),
-            "optimizer": sum(p.state_bytes for p in parameters),
-            "sketch": self._draws.sampler.nbytes,
-        }
+        """Bytes of weights, optimizer state, its sketches, that of rows, and their total."""
+        usage = self._network_usage | {"sketch": self._draws.sampler.nbytes}
         return usage | {"total": sum(usage.values())}
