@@ -62,6 +62,11 @@ def row_rmsprop(hyper, w, slot1, v, g):
     return rmsprop(hyper, w, slot1, v, g, (g**2).sum(axis=1, keepdims=True) * hyper[4])
 
 
+def adagrad(hyper, w, slot1, v, g):
+    v = v + g**2
+    return w - hyper[0] * g / (np.sqrt(v) + hyper[1]), slot1, v
+
+
 # (twin, number of the rule, hyper, state): of what each slot holds a number
 UPDATE_RULES = {
     "sgd": (sgd, 0, [0.5], (None, None)),
@@ -70,6 +75,7 @@ UPDATE_RULES = {
     "rmsprop": (rmsprop, 3, [0.5, 1, 0.125, 1e-3], (None, "weight")),
     "row_adam": (row_adam, 4, [0.5, 0.25, 0.125, 1e-3, 0.0625], ("weight", "row")),
     "row_rmsprop": (row_rmsprop, 5, [0.5, 1, 0.125, 1e-3, 0.0625], (None, "row")),
+    "adagrad": (adagrad, 6, [0.5, 1e-3], (None, "weight")),
 }
 
 

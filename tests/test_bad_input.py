@@ -184,7 +184,7 @@ BAD_PARAMETERS = {
     "prediction": ["approximate", None],
     "input_dropout": [-0.1, 1, float("nan"), "none"],
     "hidden_dropout": [-0.1, 1, float("nan"), "none"],
-    "optimizer": ["adagrad", Adam, None],
+    "optimizer": ["adadelta", Adam, None],
     "learning_rate_init": [0, -1, float("nan"), float("inf"), "auto"],
     "learning_rate": ["adaptive", 0.1, None],
     "power_t": [-0.5, float("nan"), "auto"],

@@ -125,7 +125,7 @@ def test_memory_usage_adds_up(settings, per_weight, per_row):
     tables = 3 * (2100 * (2 + 4) + 4 * (2**6 + 1))  # codes, ids, and where each bucket starts
     tables += 2100 * (64 + 8)  # rows in 4 bits in whole cache lines, scales and biases
     state = per_weight * weights + per_row * 4 * N_ROWS_OF_WEIGHTS
-    expected = {"weights": weights, "optimizer": state, "tables": tables}
+    expected = {"weights": weights, "optimizer": state, "sketches": 0, "tables": tables}
     assert model.memory_usage_ == expected | {"total": sum(expected.values())}
 
 

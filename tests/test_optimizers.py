@@ -7,20 +7,35 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklsh._storage import as_float32, to_bfloat16
 from sklsh.optimizers import (
     SGD,
+    Adagrad,
     Adam,
     Momentum,
     Parameter,
+    RMSprop,
     make_optimizer,
 )
 
 N_ROWS, WIDTH = 12, 21  # no multiple of a vector register
 
-# Weights [2, 0], [3, 10] and [11, 20] under torch.optim.SparseAdam of PyTorch 2.13.0, as
-# `updates` feeds it, after so many steps.
+# Weights [2, 0], [3, 10] and [11, 20] under optimizers of PyTorch 2.13.0, after so many steps:
+# torch.optim.SparseAdam and Adagrad as `updates` feeds them, and RMSprop(alpha=0.9), which has
+# only dense steps, with gradients of all rows.
 PYTORCH = {
-    1: [-1.696270227, -1.224825859, -0.5757879615],
-    10: [-1.682845235, -1.226005793, -0.5609052181],
-    50: [-1.646006584, -1.171195388, -0.5697714686],
+    "adam": {
+        1: [-1.696270227, -1.224825859, -0.5757879615],
+        10: [-1.682845235, -1.226005793, -0.5609052181],
+        50: [-1.646006584, -1.171195388, -0.5697714686],
+    },
+    "adagrad": {
+        1: [-1.696270227, -1.224825859, -0.5757879615],
+        10: [-1.697546005, -1.23270154, -0.5557879806],
+        50: [-1.682275057, -1.203932285, -0.5857394934],
+    },
+    "rmsprop": {
+        1: [-1.67464745, -1.266448617, -0.544165194],
+        10: [-1.557337165, -1.124769568, -0.4352265298],
+        50: [-1.243483901, -1.216302991, -0.3705452681],
+    },
 }
 
 
@@ -28,18 +43,20 @@ def weights():
     return np.random.RandomState(0).normal(size=(N_ROWS, WIDTH)).astype(np.float32)
 
 
-def updates(n_steps=50):
+def updates(n_steps=50, all_rows=False):
     """Rate, rows and gradient of each step; the set of rows varies."""
     rng = np.random.RandomState(1)
+    rows = np.arange(N_ROWS, dtype=np.int32)
     for t in range(n_steps):
-        rows = rng.permutation(N_ROWS)[: rng.randint(1, 6)].astype(np.int32)
+        if not all_rows:
+            rows = rng.permutation(N_ROWS)[: rng.randint(1, 6)].astype(np.int32)
         gradient = rng.normal(size=(len(rows), WIDTH)).astype(np.float32)
         yield 0.01 * (1 + t % 3), rows, gradient
 
 
-def trained(optimizer, n_steps=50):
+def trained(optimizer, n_steps=50, all_rows=False):
     parameter = Parameter(weights(), optimizer)
-    for rate, rows, gradient in updates(n_steps):
+    for rate, rows, gradient in updates(n_steps, all_rows):
         optimizer.begin_step(rate)
         optimizer.step(parameter, rows, gradient)
     return parameter.weights
@@ -68,10 +85,21 @@ def momentum_formula(momentum=0.9):
     return w
 
 
-@pytest.mark.parametrize("n_steps", PYTORCH)
-def test_adam_equals_recorded_pytorch_sparse_adam(n_steps, simd_level):
-    w = trained(Adam(), n_steps)
-    assert_allclose(w[[2, 3, 11], [0, 10, 20]], PYTORCH[n_steps], rtol=2e-6)
+def rmsprop_formula(beta_2=0.99, epsilon=1e-8):
+    w = weights().astype(np.float64)
+    v = np.zeros_like(w)
+    for rate, rows, gradient in updates():
+        v[rows] = beta_2 * v[rows] + (1 - beta_2) * gradient.astype(np.float64) ** 2
+        w[rows] -= rate * gradient / (np.sqrt(v[rows]) + epsilon)
+    return w
+
+
+@pytest.mark.parametrize("n_steps", [1, 10, 50])
+@pytest.mark.parametrize("optimizer", [Adam(), Adagrad(), RMSprop(0.9)], ids=repr)
+def test_equals_recorded_pytorch(optimizer, n_steps, simd_level):
+    name = type(optimizer).__name__.lower()
+    w = trained(make_optimizer(optimizer), n_steps, all_rows=name == "rmsprop")
+    assert_allclose(w[[2, 3, 11], [0, 10, 20]], PYTORCH[name][n_steps], rtol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +113,8 @@ def test_adam_equals_recorded_pytorch_sparse_adam(n_steps, simd_level):
         (Momentum(), momentum_formula()),
         (Momentum(0.5), momentum_formula(0.5)),
         (SGD(), momentum_formula(0)),
+        (RMSprop(), rmsprop_formula()),
+        (RMSprop(0.5, 0.1), rmsprop_formula(0.5, 0.1)),
     ],
     ids=repr,
 )
@@ -126,7 +156,14 @@ def test_padding_does_not_count_in_the_mean_of_a_row(beta_1, dtype, simd_level):
 
 @pytest.mark.parametrize(
     ["name", "kind"],
-    [("adam", Adam), ("rowwise_adam", Adam), ("momentum", Momentum), ("sgd", SGD)],
+    [
+        ("adam", Adam),
+        ("rowwise_adam", Adam),
+        ("momentum", Momentum),
+        ("sgd", SGD),
+        ("rmsprop", RMSprop),
+        ("adagrad", Adagrad),
+    ],  # fmt: skip
 )
 def test_names_make_optimizers(name, kind):
     assert type(make_optimizer(name)) is kind
@@ -186,6 +223,8 @@ def test_zeros_are_stored_as_asked(dtype, stored):
         (None, 0),
         (SGD(), 0),
         (Momentum(), WIDTH),
+        (RMSprop(), WIDTH),
+        (Adagrad(), WIDTH),
         (Adam(), 2 * WIDTH),
         (Adam(beta_1=0), WIDTH),
         (Adam(second_moment="row"), WIDTH + 1),
@@ -234,6 +273,9 @@ def test_a_frozen_copy_gets_state_and_a_trained_one_keeps_it(beta_1, second_mome
         (Adam, {"second_moment": "column"}),
         (Momentum, {"momentum": 1.0}),
         (Momentum, {"momentum": -1}),
+        (RMSprop, {"beta_2": 1}),
+        (RMSprop, {"epsilon": 0}),
+        (Adagrad, {"epsilon": -1}),
     ],
     ids=str,
 )

@@ -22,6 +22,7 @@ KINDS = {
     "both": {"dtype": "bfloat16", "active_set": "sample"},
     "logistic": {"loss": "logistic"},
     "rowwise": {"optimizer": "rowwise_adam", "beta_1": 0},
+    "sketched": {"optimizer": "cs_adam"},
 }
 ALL = pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
 FEATURES, Y = wide_problem()
@@ -84,7 +85,8 @@ def test_a_lean_copy_is_small(optimizer, share):
     assert len(pickle.dumps(lean)) < share * len(pickle.dumps(model))
     usage = model.memory_usage_
     assert lean.memory_usage_ == {
-        "weights": usage["weights"], "optimizer": 0, "tables": 0, "total": usage["weights"]
+        "weights": usage["weights"], "optimizer": 0, "sketches": 0, "tables": 0,
+        "total": usage["weights"],
     }  # fmt: skip
 
 

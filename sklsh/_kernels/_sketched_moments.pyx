@@ -22,7 +22,7 @@ from sklsh._kernels._stored cimport prefetch_row, stored
 from sklsh._kernels._updates cimport check_rows, checked
 
 cdef enum:
-    AHEAD = 6            # rows in flight, each with all of its cells
+    AHEAD = 4            # rows in flight, each with all of its cells
     BLOCK = 256          # features whose gradients are summed before their update
     LINE = 16            # floats in a cache line, which two threads do not share
     BUFFERS = 5          # vectors that an update needs: both moments, before and after, weights

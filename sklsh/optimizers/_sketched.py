@@ -5,6 +5,7 @@ from numbers import Integral
 import numpy as np
 
 from sklsh._kernels import _sketched_moments
+from sklsh._memory import aligned_zeros
 from sklsh.optimizers._base import Optimizer, check_fraction, check_gradient, check_positive
 from sklsh.optimizers._dense import Adagrad, Adam, Momentum, RMSprop
 
@@ -244,7 +245,7 @@ class CSAdagrad(Sketched, Adagrad):
 def _buffers(parameter, n_threads):
     """Room for what each thread works on while it updates a row."""
     n = _sketched_moments.VECTORS_A_THREAD * parameter.weights.shape[1]
-    return np.empty((n_threads, n), dtype=np.float32)
+    return aligned_zeros((n_threads, n))
 
 
 def _check_integer(name, value, least, most=None):
