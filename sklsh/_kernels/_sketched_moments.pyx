@@ -14,7 +14,7 @@ result is the same for any number of threads, and a row's cells are in the cache
 """
 
 from cython.parallel import prange, threadid
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from sklsh._kernels._random cimport mix
 from sklsh._kernels._simd cimport MOST_CELLS, ops, prefetch_bytes, update_rule
@@ -120,11 +120,9 @@ cdef void move_columns(
             m_cell[r] = sketches.first + cell
             v_cell[r] = sketches.second + cell
         if m != NULL:
-            ops.median_cells(m_cell, sign, depth, m_before, width)
-            memcpy(m, m_before, width * sizeof(float))
+            ops.median_cells(m_cell, sign, depth, m_before, m, width)
         if v != NULL:
-            ops.least_cells(v_cell, depth, v_before, width)
-            memcpy(v, v_before, width * sizeof(float))
+            ops.least_cells(v_cell, depth, v_before, v, width)
 
         row = weights + rows[i] * n_columns + first
         if stored is float:

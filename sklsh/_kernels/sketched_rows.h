@@ -25,16 +25,16 @@ static float SIMD(median_at)(const float *const *cell, const float *sign, int de
     return depth % 2 ? value[depth / 2] : (value[depth / 2 - 1] + value[depth / 2]) / 2;
 }
 
-/* out <- median of sign * cell, column by column */
+/* out and copy <- median of sign * cell, column by column */
 static void SIMD(median_cells)(const float *const *cell, const float *sign, int depth,
-                               float *restrict out, ptrdiff_t n)
+                               float *restrict out, float *restrict copy, ptrdiff_t n)
 {
     if (depth == 1) {
         const float *restrict a = cell[0];
         const float sign_a = sign[0];
 #pragma omp simd
         for (ptrdiff_t i = 0; i < n; i++)
-            out[i] = sign_a * a[i];
+            out[i] = copy[i] = sign_a * a[i];
     } else if (depth == 3) {
         const float *restrict a = cell[0], *restrict b = cell[1], *restrict c = cell[2];
         const float sign_a = sign[0], sign_b = sign[1], sign_c = sign[2];
@@ -42,23 +42,24 @@ static void SIMD(median_cells)(const float *const *cell, const float *sign, int 
         for (ptrdiff_t i = 0; i < n; i++) {
             const float x = sign_a * a[i], y = sign_b * b[i], z = sign_c * c[i];
             const float low = SIMD(smaller)(x, y), high = SIMD(larger)(x, y);
-            out[i] = SIMD(larger)(low, SIMD(smaller)(high, z));
+            out[i] = copy[i] = SIMD(larger)(low, SIMD(smaller)(high, z));
         }
     } else {
         for (ptrdiff_t i = 0; i < n; i++)
-            out[i] = SIMD(median_at)(cell, sign, depth, i);
+            out[i] = copy[i] = SIMD(median_at)(cell, sign, depth, i);
     }
 }
 
-/* out <- minimum of the cells, column by column, but not less than 0 */
+/* out and copy <- minimum of the cells, column by column, but not less than 0 */
 static void SIMD(least_cells)(const float *const *cell, int depth, float *restrict out,
-                              ptrdiff_t n)
+                              float *restrict copy, ptrdiff_t n)
 {
     if (depth == 3) {
         const float *restrict a = cell[0], *restrict b = cell[1], *restrict c = cell[2];
 #pragma omp simd
         for (ptrdiff_t i = 0; i < n; i++)
-            out[i] = SIMD(larger)(SIMD(smaller)(SIMD(smaller)(a[i], b[i]), c[i]), 0.0f);
+            out[i] = copy[i] =
+                SIMD(larger)(SIMD(smaller)(SIMD(smaller)(a[i], b[i]), c[i]), 0.0f);
         return;
     }
     memcpy(out, cell[0], n * sizeof(float));
@@ -70,7 +71,7 @@ static void SIMD(least_cells)(const float *const *cell, int depth, float *restri
     }
 #pragma omp simd
     for (ptrdiff_t i = 0; i < n; i++)
-        out[i] = SIMD(larger)(out[i], 0.0f);
+        out[i] = copy[i] = SIMD(larger)(out[i], 0.0f);
 }
 
 /* every cell += sign * (after - before) */
@@ -78,6 +79,18 @@ static void SIMD(add_change)(float *const *cell, const float *sign, int depth,
                              const float *restrict before, const float *restrict after,
                              ptrdiff_t n)
 {
+    if (depth == 3) {
+        float *restrict a = cell[0], *restrict b = cell[1], *restrict c = cell[2];
+        const float sign_a = sign[0], sign_b = sign[1], sign_c = sign[2];
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const float change = after[i] - before[i];
+            a[i] += sign_a * change;
+            b[i] += sign_b * change;
+            c[i] += sign_c * change;
+        }
+        return;
+    }
     for (int r = 0; r < depth; r++) {
         float *restrict a = cell[r];
         const float sign_a = sign[r];
