@@ -89,11 +89,11 @@ class SLIDEClassifier(NetworkClassifier):
 
     optimizer : str or Optimizer, default="adam"
         How weights move: "adam", "rowwise_adam", "rmsprop", "adagrad", "momentum" or "sgd".
-        All of them touch only rows that have a gradient. "rowwise_adam" keeps one
-        second moment for each row of weights, not for each weight: less memory for a step to
-        go through, and with `beta_1=0`, which keeps no first moment, less still. Its steps
-        are of another size, so that another rate may be the best. "momentum" and "sgd" want
-        a larger `learning_rate_init` than the default, 0.1 or 1. "cs_adam", "cs_rmsprop",
+        All of them touch only rows that have a gradient. "rowwise_adam" keeps one second
+        moment for each row of weights, not for each weight: less memory for a step to go
+        through, and with `beta_1=0`, which keeps no first moment, less still. Its steps are
+        of another size, so that another rate may be the best. "momentum" and "sgd" want a
+        larger `learning_rate_init` than the default, 0.1 or 1. "cs_adam", "cs_rmsprop",
         "cs_adagrad" and "cs_momentum" keep the state of matrices of 1,024 rows or more in
         count-sketches of a fifth of its size, see :class:`sklsh.optimizers.CSAdam`.
 

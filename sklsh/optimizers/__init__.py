@@ -5,7 +5,8 @@ the optimizer keeps for each of them. A training step calls :meth:`Optimizer.beg
 once, then :meth:`Optimizer.step` or :meth:`Optimizer.step_embedding` for each parameter.
 Rows without a gradient are neither read nor written: their moments stay as they are.
 
-Those named CS keep the moments of tall matrices in count-sketches, in a part of the memory.
+Those named CS keep the moments of tall matrices in count-sketches, in a part of the memory,
+where rows share them.
 """
 
 import copy

@@ -119,6 +119,9 @@ class CSAdam(Sketched, Adam):
     Matrices of fewer than `min_rows` rows and biases take little memory as it is, and keep
     moments of their own.
 
+    A row's update goes through `depth` vectors for each moment where Adam goes through one,
+    so that a step takes longer. With `beta_1=0` it goes through one sketch, not two.
+
     Parameters
     ----------
     beta_1 : float, default=0.9
