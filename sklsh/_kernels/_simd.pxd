@@ -76,11 +76,11 @@ cdef extern from "row_ops_table.h" nogil:
         ) noexcept nogil
         void (*places)(const float* x, int* place, ptrdiff_t n) noexcept nogil
         void (*median_cells)(
-            const float* const* cell, const float* sign, int depth, float* out, float* copy,
+            float* const* cell, const float* sign, int depth, float* out, float* copy,
             ptrdiff_t n
         ) noexcept nogil
         void (*least_cells)(
-            const float* const* cell, int depth, float* out, float* copy, ptrdiff_t n
+            float* const* cell, int depth, float* out, float* copy, ptrdiff_t n
         ) noexcept nogil
         void (*add_change)(
             float* const* cell, const float* sign, int depth, const float* before,

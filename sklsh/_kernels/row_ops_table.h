@@ -49,9 +49,9 @@ typedef struct {
     void (*round_int4)(const float *x, float factor, uint8_t *code, ptrdiff_t n_bytes);
     int32_t (*dot_int4)(const int8_t *x, const uint8_t *code, ptrdiff_t n_bytes);
     void (*places)(const float *x, int32_t *place, ptrdiff_t n);
-    void (*median_cells)(const float *const *cell, const float *sign, int depth, float *out,
+    void (*median_cells)(float *const *cell, const float *sign, int depth, float *out,
                          float *copy, ptrdiff_t n);
-    void (*least_cells)(const float *const *cell, int depth, float *out, float *copy,
+    void (*least_cells)(float *const *cell, int depth, float *out, float *copy,
                         ptrdiff_t n);
     void (*add_change)(float *const *cell, const float *sign, int depth, const float *before,
                        const float *after, ptrdiff_t n);

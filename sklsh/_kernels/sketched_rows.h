@@ -11,7 +11,7 @@ static inline float SIMD(larger)(float a, float b)
 }
 
 /* Median of sign * cell at one column; of an even number the mean of the middle two. */
-static float SIMD(median_at)(const float *const *cell, const float *sign, int depth,
+static float SIMD(median_at)(float *const *cell, const float *sign, int depth,
                              ptrdiff_t column)
 {
     float value[MOST_CELLS];
@@ -26,7 +26,7 @@ static float SIMD(median_at)(const float *const *cell, const float *sign, int de
 }
 
 /* out and copy <- median of sign * cell, column by column */
-static void SIMD(median_cells)(const float *const *cell, const float *sign, int depth,
+static void SIMD(median_cells)(float *const *cell, const float *sign, int depth,
                                float *restrict out, float *restrict copy, ptrdiff_t n)
 {
     if (depth == 1) {
@@ -51,7 +51,7 @@ static void SIMD(median_cells)(const float *const *cell, const float *sign, int 
 }
 
 /* out and copy <- minimum of the cells, column by column, but not less than 0 */
-static void SIMD(least_cells)(const float *const *cell, int depth, float *restrict out,
+static void SIMD(least_cells)(float *const *cell, int depth, float *restrict out,
                               float *restrict copy, ptrdiff_t n)
 {
     if (depth == 3) {
