@@ -2,7 +2,6 @@
 
 from sklsh._fitted import FittedTraining
 from sklsh._row_samplers import DrawFacts
-from sklsh._sklearn import check_is_fitted
 
 
 class FittedDraws(DrawFacts, FittedTraining):
