@@ -1,7 +1,5 @@
 """Draws of rows: as often as they should come, weighted to make up for it, where that pays."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -281,7 +279,7 @@ def test_an_epoch_draws_a_subsample_by_scores(subsample, warmup):
     taken = run(draws, SIZES, 1)
     n_uniform = sum(len(d.rows) for d in taken if d.ratio is None)
     assert (n_uniform > 0) == (warmup > 0)
-    assert draws.n_by_scores == math.ceil((N - n_uniform) * subsample)
+    assert draws.n_by_scores == max(1, round((N - n_uniform) * subsample))
     spans = np.array([d.span for d in taken])
     assert_allclose(spans[1:, 0], spans[:-1, 1], rtol=1e-12)
     assert spans[0, 0] == 0 and spans[-1, 1] == 1
@@ -289,12 +287,19 @@ def test_an_epoch_draws_a_subsample_by_scores(subsample, warmup):
     assert_allclose(np.diff(spans[:-1], axis=1)[:, 0], shares, rtol=1e-9)
 
 
-def test_part_of_a_row_is_left_to_uniform_draws():
-    """Where scores no longer pay just before the end."""
-    draws = begun(Told(SIZES))
-    last = draws._uniform(np.arange(N), N - 0.3)
-    assert_array_equal(last.rows, [N - 1])
-    assert last.span[1] == 1
+@pytest.mark.parametrize("n, subsample", [(4825, 1), (6160, 1), (649, 0.37), (1000, 0.07)])
+def test_rounding_makes_no_draws_too_many_and_no_empty_ones(n, subsample):
+    """Where an epoch stands is a fraction, which may be hardly less than it should be."""
+    ones = np.ones(n, dtype=np.float32)
+    settings = {"subsample": subsample, "batch_size": 64 if subsample == 1 else 10}
+    sizes = [len(d.rows) for d in run(begun(Told(ones), ones, **settings), ones, 1)]
+    assert sum(sizes) == round(n * subsample)
+    draws = begun(Told(ones), ones, **settings, min_gain=0.5)
+    draws.gain.note(ones, ones, False)
+    for number, drawn in enumerate(draws.epoch(), start=1):
+        assert len(drawn.rows) > 0
+        if number == len(sizes) - 1:  # what is left is drawn uniformly
+            draws.gain.uniform = 0.0
 
 
 def test_a_subsample_is_unbiased():

@@ -1,6 +1,5 @@
 """Draws of rows: by their scores, as long as that pays, each weighted to make up for it."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -235,7 +234,7 @@ class RowDraws:
         weight = self._weight[pool]
         ratio = self._ratio(scores, weight)
         n_batches = max(1, int(len(pool) / (self.pool_factor * self.batch_size)))
-        left = math.ceil((n - done) * self.subsample)
+        left = max(1, round((n - done) * self.subsample))  # else at least half a row stays
         n_draws = min(left, n_batches * self.batch_size)
         end = 1.0 if n_draws == left else (done + n_draws / self.subsample) / n
         drawn = systematic_draws(ratio / len(pool), n_draws, self._generator)
