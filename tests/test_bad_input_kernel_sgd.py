@@ -307,6 +307,15 @@ def test_training_that_diverges_in_its_only_step_says_so(cls):
         model.fit(1000 * X, target_of(cls))
 
 
+@every_estimator
+@pytest.mark.filterwarnings("ignore:.* encountered in")  # on the way to infinity
+def test_training_that_diverges_before_exact_draws_says_so(cls):
+    settings = {"sampler": "exact", "warmup": 0, "min_gain": 0, "pool_factor": 1000}
+    model = small(cls, **settings, hidden_layer_sizes=(8,), learning_rate_init=1e3, max_iter=5)
+    with pytest.raises(ValueError, match="Training diverged: scores of rows are infinite"):
+        model.fit(X, target_of(cls))
+
+
 @pytest.mark.parametrize("fraction, weight, n", [(0.99, None, 60), (0.01, np.arange(60) == 7, 1)])
 def test_holding_out_all_rows_is_refused(fraction, weight, n):
     model = make().fit(X, Y).set_params(early_stopping=True, validation_fraction=fraction)

@@ -252,6 +252,18 @@ def test_uniform_draws_without_any_weight_teach_nothing(min_gain):
     assert np.isfinite(draws.gain.value)
 
 
+@pytest.mark.parametrize(
+    "scores", [SIZES[1:], SIZES[:, None], -SIZES, np.append(SIZES[1:], np.nan), np.full(N, np.inf)]
+)
+def test_scores_that_are_none_are_refused(scores):
+    class Wrong(Told):
+        def scores(self, rows):
+            return scores
+
+    with pytest.raises(ValueError, match="scores of Wrong must be a finite non-negative number"):
+        next(begun(Wrong(SIZES)).epoch())
+
+
 # ---- how many ----
 
 

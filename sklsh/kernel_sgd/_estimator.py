@@ -34,7 +34,7 @@ from sklsh._sklearn import (
 )
 from sklsh._training import EarlyStopping, Plan, Progress, rate_schedule, split_off
 from sklsh.kernel_sgd._fitted import FittedDraws
-from sklsh.kernel_sgd._training import TrainingRows, train_on_draws
+from sklsh.kernel_sgd._training import TrainingRows, diverged, train_on_draws
 from sklsh.optimizers import Adagrad, Adam, RMSprop, make_optimizer
 from sklsh.row_sampling import Kernel, Pass, RowDraws
 
@@ -254,7 +254,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
             n_epochs=n_epochs, batch_size=self.batch_size, learning_rate=self._rate(),
             schedule=rate_schedule(schedule, self.power_t), early_stopping=stopping,
         )  # fmt: skip
-        data = Pass(rows.X, groups, self._exact_scores(rows), self._n_threads)
+        data = Pass(rows.X, groups, self._exact_scores(rows, plan), self._n_threads)
         try:
             self._draws.begin(
                 data, rows.weight, self._network.multiply_adds(mean_nnz(rows.X)),
@@ -274,13 +274,16 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
             self.learning_rate_init_ = self.learning_rate_init
         return self.learning_rate_init_
 
-    def _exact_scores(self, rows):
+    def _exact_scores(self, rows, plan):
         """Scores of rows by the network as it is, given their numbers."""
 
         def score(numbers):
             scores = self._network.scores(rows.X[numbers], self._n_threads)
             losses, norms = self._network.losses(scores, rows.targets[numbers])
-            return norms if self.row_score == "grad_norm" else losses
+            exact = norms if self.row_score == "grad_norm" else losses
+            if not np.isfinite(exact).all():
+                raise diverged("scores of rows are infinite", plan)
+            return exact
 
         return score
 

@@ -231,6 +231,7 @@ class RowDraws:
         scores = self.sampler.scores(pool)
         if scores is None:
             return None
+        check_scores(scores, len(pool), self.sampler)
         weight = self._weight[pool]
         ratio = self._ratio(scores, weight)
         n_batches = max(1, int(len(pool) / (self.pool_factor * self.batch_size)))
@@ -256,6 +257,15 @@ class RowDraws:
         if mean == 0:
             return weight
         return self.floor * weight + (1 - self.floor) * by_scores / mean
+
+
+def check_scores(scores, n, sampler):
+    """Raise ValueError unless a sampler, which may be anyone's, has told what it should."""
+    if np.shape(scores) != (n,) or not np.isfinite(scores).all() or np.min(scores) < 0:
+        raise ValueError(
+            f"scores of {type(sampler).__name__} must be a finite non-negative number for each "
+            f"of {n} rows; got others, or shape {np.shape(scores)}."
+        )
 
 
 def systematic_draws(probability, n, generator):
