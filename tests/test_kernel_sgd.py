@@ -275,3 +275,18 @@ def test_estimated_losses_go_by_labels_only_if_those_count():
         model = make((), include_target=include_target).fit(X, BINARY)
         as_no, as_yes = (model.estimate_loss(rows, [label] * 50) for label in ("no", "yes"))
         assert np.array_equal(as_no, as_yes) != include_target
+
+
+@pytest.mark.parametrize("offset", [1e6, 1.7e9])
+def test_targets_far_from_zero_are_learnt_as_well(offset):
+    near = make_regressor().fit(X, NUMBERS)
+    far = make_regressor().fit(X, NUMBERS + offset)
+    assert_allclose(far.predict(X) - offset, near.predict(X), atol=1e-3)
+    assert_allclose(far.intercepts_[-1] - offset, near.intercepts_[-1], atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e9 / 3])
+def test_equal_targets_have_no_unit_of_their_own(value):
+    model = make_regressor(learning_rate_init=1e-4).partial_fit(X[:7], np.full(7, value))
+    assert_allclose(model.predict(X), value, rtol=1e-12)
+    assert np.isfinite(model.partial_fit(X, value + NUMBERS).predict(X)).all()

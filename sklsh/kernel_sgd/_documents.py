@@ -124,10 +124,10 @@ class_weight : dict, "balanced" or None, default=None
 
 _ATTRIBUTES = """
 coefs_ : list of ndarray
-    Weights, (fan_in, fan_out) float32, views.
+    Weights, (fan_in, fan_out): views, but for a regressor's last, in the unit of the targets.
 
 intercepts_ : list of ndarray
-    Biases, views.
+    Biases, likewise.
 
 coef_ : ndarray of shape (n_outputs, n_features_in_)
     Weights of a model without hidden layers.

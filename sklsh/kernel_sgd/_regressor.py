@@ -19,6 +19,8 @@ epsilon : float, default=0.1
     Where "huber" turns linear, in the unit of the target.
 """
 
+RESOLUTION = 1e-14  # of a mean of float64
+
 
 @with_parameters(loss=_LOSSES)
 class KernelSampledSGDRegressor(RegressorMixin, RowSampledEstimator):
@@ -145,9 +147,9 @@ class KernelSampledSGDRegressor(RegressorMixin, RowSampledEstimator):
 
         Returns
         -------
-        predictions : ndarray of shape (n_samples,), float32
+        predictions : ndarray of shape (n_samples,), float64
         """
-        return self._scores(X)[:, 0] * np.float32(self._scale) + np.float32(self._center)
+        return self._scores(X)[:, 0].astype(np.float64) * self._scale + self._center
 
     def estimate_loss(self, X, y):
         """Loss that the sketch expects of rows, by those like them that steps have come by.
@@ -183,8 +185,8 @@ class KernelSampledSGDRegressor(RegressorMixin, RowSampledEstimator):
         if not resume:
             self._center, self._scale = center_and_scale(y, weight)
             self._loss_unit = self._scale**2
-        targets = (y - np.float32(self._center)) / np.float32(self._scale)
-        return TrainingRows(X, targets, weight), y
+        targets = (y - self._center) / self._scale
+        return TrainingRows(X, targets.astype(np.float32), weight), y
 
     @property
     def coefs_(self):
@@ -196,7 +198,7 @@ class KernelSampledSGDRegressor(RegressorMixin, RowSampledEstimator):
     def intercepts_(self):
         """Bias vectors."""
         *below, last = super().intercepts_
-        return [*below, last * np.float32(self._scale) + np.float32(self._center)]
+        return [*below, last.astype(np.float64) * self._scale + self._center]
 
     def _n_outputs(self):
         return 1
@@ -217,15 +219,17 @@ class KernelSampledSGDRegressor(RegressorMixin, RowSampledEstimator):
 
 def center_and_scale(y, weight):
     """Weighted mean and standard deviation of the targets; 1 for the latter if it is 0."""
-    center = np.average(y, weights=weight.astype(np.float64))
-    scale = np.sqrt(np.average((y - center) ** 2, weights=weight.astype(np.float64)))
-    return float(center), float(scale) or 1.0
+    weight = weight.astype(np.float64)
+    center = np.average(y, weights=weight)
+    scale = np.sqrt(np.average((y - center) ** 2, weights=weight))
+    known = scale > RESOLUTION * abs(center)  # else it is rounding of equal numbers
+    return float(center), float(scale) if known else 1.0
 
 
 def numbers(y):
-    """Targets in float32, or ValueError if one does not fit."""
+    """Targets in float64, which those far from zero need; ValueError if one is beyond float32."""
     if y.dtype.kind not in "biuf":
         raise ValueError(f"y must be numbers; got dtype {y.dtype}.")
     if not (abs(y) <= np.finfo(np.float32).max).all():
         raise ValueError("y must be within the range of float32.")
-    return y.astype(np.float32)
+    return y.astype(np.float64)
