@@ -323,6 +323,12 @@ def test_holding_out_all_rows_is_refused(fraction, weight, n):
     assert_refused(model, lambda m: m.fit(X, Y, sample_weight=weight), message)
 
 
+def test_a_regressor_that_holds_out_one_row_is_refused():
+    model = make_regressor(early_stopping=True, validation_fraction=0.01)
+    with pytest.raises(ValueError, match="validation_fraction=0.01 holds out one row"):
+        model.fit(X, NUMBERS)
+
+
 @every_estimator
 def test_what_does_not_fit_is_refused_with_its_size(cls, monkeypatch):
     y = target_of(cls)

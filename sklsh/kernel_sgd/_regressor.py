@@ -210,6 +210,11 @@ class KernelSampledSGDRegressor(RegressorMixin, RowSampledEstimator):
         return self.epsilon / self._scale
 
     def _validation_score(self, X, targets, sample_weight):
+        if len(targets) < 2:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} holds out one row; R^2, by which "
+                "early_stopping goes, takes two or more."
+            )
         return HeldOutScore(self._r2, X, targets, sample_weight)
 
     @staticmethod
