@@ -221,8 +221,8 @@ class KernelSampledSGD(ClassifierMixin, RowSampledEstimator):
         Returns
         -------
         losses : ndarray of shape (n_samples,), float64
-            Means of the losses of like rows, of which older ones count less; NaN while there
-            are none.
+            Means of the losses of like rows, each as often as it was drawn, of which older ones
+            count less; NaN while there are none.
 
         Raises
         ------

@@ -42,7 +42,7 @@ subsample : float, default=1.0
 
 floor : float, default=0.1
     Share of the draws that does not go by scores, in (0, 1]. No row's gradient is weighted
-    by more than 1 / floor.
+    by more than 1 / floor times the mean weight.
 
 importance_power : float, default=1.0
     Power, in [0, 1], of the weights that make up for how likely a row was drawn. At 1 the
@@ -136,9 +136,10 @@ intercept_ : ndarray of shape (n_outputs,)
     Bias of a model without hidden layers.
 
 sampling_gain_ : float
-    Estimate of how many times smaller the second moment of a row's gradient is under draws
-    by scores than under uniform ones; NaN while nothing is known. It is how many times more
-    rows a uniform batch would need, where the noise of batches is what limits training.
+    Estimate of how many times smaller the second moment of a row's weighted score is under
+    draws by scores than under uniform ones; NaN while nothing is known. As far as scores are
+    sizes of gradients, it is how many times more rows a uniform batch would need for one of
+    as little noise.
 
 sampled_share_ : float
     Share of all draws that went by scores; less than 1 by the warm-up and `min_gain`.

@@ -96,7 +96,7 @@ class SampledFit(
 
     floor : float, default=0.1
         Share of the draws that does not go by scores, in (0, 1]. No row is weighted by more
-        than 1 / floor.
+        than 1 / floor times the mean weight.
 
     importance_power : float, default=1.0
         Power, in [0, 1], of the weights that make up for how likely a row was drawn. At 1 the
@@ -169,7 +169,9 @@ class SampledFit(
     networks. Around linear models it lowers the noise of batches, but more uniform batches
     do so for less.
 
-    Rows of no weight are left out. X is read as float32, and passed on without names.
+    Rows of no weight are left out. X is read as float32, and passed on without names. Scale
+    features and targets as the estimator wants them. One that counts, such as naive Bayes,
+    counts each row as often as it is drawn: ``max_iter=1`` is for those.
 
     References
     ----------
