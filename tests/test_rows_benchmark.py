@@ -117,7 +117,7 @@ def test_uniform_s_error_between_its_numbers_of_epochs(module):
 
 def test_a_run_replaces_its_tasks_in_the_file_and_its_tables_tell(rows, module, tmp_path):
     path = tmp_path / "rows.json"
-    of_method = {"task": "hard region", "seed": 0, "hard error": 0.3, "cpu_s": 2.0}
+    of_method = {"task": "hard region", "seed": 0, "hard error": 0.3, "cpu_s": 2.0, "rate": 0.1}
     first = [
         of_method | {"method": "uniform", "curve": curve(3, 2)},
         of_method | {"method": "stale", "curve": curve(1, 1)},
