@@ -34,7 +34,7 @@ SHARED = {
     "warmup": [-1, 2.5, None],
     "min_gain": [-0.1, NAN, INF, "auto"],
     "alpha": [-1e-4, NAN, INF, None],
-    "optimizer": ["adagrad", Adam, None],
+    "optimizer": ["adamax", Adam, None],
     "learning_rate_init": [0, -1, NAN, INF, "scale"],
     "learning_rate": ["adaptive", 0.1, None],
     "power_t": [-0.5, NAN, "auto"],

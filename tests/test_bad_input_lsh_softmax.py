@@ -79,7 +79,7 @@ BAD_PARAMETERS = {
     "prediction": ["approximate", None],
     "input_dropout": [-0.1, 1, NAN, "none"],
     "hidden_dropout": [-0.1, 1, NAN, "none"],
-    "optimizer": ["adagrad", Adam, None],
+    "optimizer": ["adamax", Adam, None],
     "learning_rate_init": [0, -1, NAN, INF, "auto"],
     "learning_rate": ["adaptive", 0.1, None],
     "power_t": [-0.5, NAN, "auto"],
