@@ -7,7 +7,7 @@ import pytest
 import reference_rows as reference
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
-from test_row_draws import assert_unbiased
+from row_draws import assert_unbiased
 
 from sklsh.row_sampling import (
     Exact,
