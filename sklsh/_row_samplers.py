@@ -6,6 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from sklsh._hashing import MAX_BITS
+from sklsh._memory import require_bytes
 from sklsh._sklearn import Interval, StrOptions, at_least, check_is_fitted
 from sklsh.row_sampling import Exact, Kernel, RowSampler, Stale, Uniform
 
@@ -53,9 +54,20 @@ def make_row_sampler(params, seed, include_target=None):
 
 def sampler_bytes(params, n):
     """Bytes that the sampler takes with n rows."""
-    if params.sampler != "kernel":
-        return 0
-    return Kernel.bytes_needed(n, params.n_rows, params.n_buckets)
+    if params.sampler == "stale":
+        return Stale.bytes_needed(n)
+    if params.sampler == "kernel":
+        return Kernel.bytes_needed(n, params.n_rows, params.n_buckets)
+    return 0
+
+
+def require_sampler_bytes(params, n):
+    """Raise MemoryError if the sampler would not fit with n rows."""
+    require_bytes(
+        sampler_bytes(params, n),
+        f"The sampler's sketch, codes or scores of {n:,} rows",
+        "Fewer rows at a time, or smaller n_rows or n_buckets, take less.",
+    )
 
 
 def draw_settings(params):

@@ -347,6 +347,17 @@ def test_what_does_not_fit_is_refused_with_its_size(cls, monkeypatch):
     model.fit(X, y)
 
 
+@pytest.mark.parametrize("sampler", ["kernel", "stale"])
+def test_a_later_chunk_that_will_not_fit_is_refused(sampler, monkeypatch):
+    model = make(sampler=sampler, n_buckets=64).partial_fit(X[:10], Y[:10], classes=[0, 1, 2])
+    needed = 4 * 60 * (10 if sampler == "kernel" else 1)
+    needed += 8 * 3 * 10 * 64 if sampler == "kernel" else 0
+    monkeypatch.setattr(_memory, "available_bytes", lambda: needed - 1)
+    assert_refused(model, lambda m: m.partial_fit(X, Y), "scores of 60 rows", MemoryError)
+    monkeypatch.setattr(_memory, "available_bytes", lambda: needed)
+    model.partial_fit(X, Y)
+
+
 @every_estimator
 @pytest.mark.parametrize("method", ["predict", "decision_function", "predict_proba"])
 def test_an_unfitted_model_says_so(cls, method):

@@ -204,5 +204,5 @@ def test_unfitted_models_have_no_reports(attribute):
 
 def test_memory_that_will_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr(_memory, "available_bytes", lambda: 1000)
-    with pytest.raises(MemoryError, match=r"sketch .* 200 rows .* bytes"):
+    with pytest.raises(MemoryError, match=r"sketch, .* 200 rows .* bytes"):
         SampledFit(SGDClassifier()).fit(X, y)

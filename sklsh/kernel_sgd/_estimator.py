@@ -17,6 +17,7 @@ from sklsh._row_samplers import (
     check_row_sampler,
     draw_settings,
     make_row_sampler,
+    require_sampler_bytes,
     sampler_bytes,
 )
 from sklsh._score_network import ScoreNetwork, bytes_needed
@@ -202,6 +203,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
             weight = weight[kept]
         if resume:
             self._require_same_loss()
+            require_sampler_bytes(self, len(weight))
         else:
             self._create(rows, sizes, partial)
         self._network.make_trainable(self._n_threads)

@@ -165,6 +165,11 @@ class Stale(RowSampler):
         """Put scores in the table."""
         self._table[rows] = observed.scores
 
+    @staticmethod
+    def bytes_needed(n):
+        """Bytes of the table of n rows."""
+        return 4 * n
+
     def multiply_adds(self, step):
         """One look-up."""
         return LOOK_UP

@@ -7,13 +7,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.utils import check_random_state, get_tags
 
-from sklsh._memory import require_bytes
 from sklsh._row_samplers import (
     DRAW_CONSTRAINTS,
     check_row_sampler,
     draw_settings,
     make_row_sampler,
-    sampler_bytes,
+    require_sampler_bytes,
 )
 from sklsh._sklearn import (
     HasMethods,
@@ -339,22 +338,18 @@ class SampledFit(
             raise ValueError(f"classes must be None for a regressor; got {classes!r}.")
         else:
             y = groups = y.astype(np.float64)  # integers would be numbers of classes
+        require_sampler_bytes(self, X.shape[0])
         if not resume:
-            self._create(X.shape[0])
+            self._create()
         kept = weight > 0
         if not kept.all():
             X, y, weight, groups = X[kept], y[kept], weight[kept], groups[kept]
         return X, y, weight, groups
 
-    def _create(self, n):
+    def _create(self):
         multilabel = is_classifier(self) and self._format.multilabel
         random_state = check_random_state(self.random_state)
         self._generator = np.random.default_rng(random_state.randint(2**31 - 1))
-        require_bytes(
-            sampler_bytes(self, n),
-            f"The sketch and the codes of {n:,} rows",
-            "Smaller n_rows or n_buckets take less.",
-        )
         include_target = self.include_target and not multilabel
         self._draws = RowDraws(
             make_row_sampler(self, random_state.randint(2**31 - 1), include_target)
