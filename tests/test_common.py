@@ -66,10 +66,12 @@ def expected_failed_checks(estimator):
             SLIDEClassifier(loss="logistic", random_state=0), weight=3, n_candidates=1
         ),
         KernelSampledSGD(),
-        KernelSampledSGD((), loss="hinge", warmup=0, min_gain=0),
-        KernelSampledSGD(loss="modified_huber", sampler="stale", early_stopping=True),
+        KernelSampledSGD((), loss="hinge", max_iter=50, warmup=0, min_gain=0),
+        KernelSampledSGD(loss="modified_huber", sampler="stale", max_iter=50, early_stopping=True),
         KernelSampledSGDRegressor(),
-        KernelSampledSGDRegressor((), loss="huber", sampler="exact", warmup=0, min_gain=0),
+        KernelSampledSGDRegressor(
+            (), loss="huber", sampler="exact", max_iter=50, warmup=0, min_gain=0
+        ),
         MISSIONSelector(),
         MISSIONSelector(mode="mission"),
         MISSIONClassifier(),
@@ -79,7 +81,7 @@ def expected_failed_checks(estimator):
         MISSIONRegressor(loss="huber"),
         SampledFit(SGDClassifier(random_state=0)),
         SampledFit(SGDRegressor(random_state=0), warmup=0, min_gain=0, batch_size=16, max_iter=10),
-        SampledFit(SLIDEClassifier(random_state=0)),
+        SampledFit(SLIDEClassifier(random_state=0), max_iter=10),
         SimHash(),
         SimHash(projections="gaussian"),
         DWTA(),
