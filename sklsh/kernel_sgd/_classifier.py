@@ -1,11 +1,10 @@
 """KernelSampledSGD: labels, probabilities, and what classes need of the training."""
 
 import numpy as np
-from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.metaestimators import available_if
 
+from sklsh._score_predictions import ScorePredictions
 from sklsh._sklearn import StrOptions, check_is_fitted, fit_context
 from sklsh._targets import TargetFormat, class_weights
 from sklsh.kernel_sgd._documents import with_parameters
@@ -21,17 +20,8 @@ loss : {"log_loss", "hinge", "modified_huber"}, default="log_loss"
 """
 
 
-def _has_probabilities(model):
-    if model.loss != "log_loss":
-        raise AttributeError(
-            f"predict_proba needs loss='log_loss'; got loss={model.loss!r}, whose scores are no "
-            "probabilities."
-        )
-    return True
-
-
 @with_parameters(loss=_LOSSES, class_weight=True)
-class KernelSampledSGD(ClassifierMixin, RowSampledEstimator):
+class KernelSampledSGD(ScorePredictions, ClassifierMixin, RowSampledEstimator):
     """Classifier trained on the rows that still teach.
 
     Late in training most rows of a large data set are learnt, and a batch of them changes
@@ -152,57 +142,6 @@ class KernelSampledSGD(ClassifierMixin, RowSampledEstimator):
             diverges, which does not: a fitted model is trained in place.
         """
         return self._partial_fit(X, y, sample_weight, classes)
-
-    def decision_function(self, X):
-        """Scores of the classes.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,) or (n_samples, n_classes), float32
-            Of two classes, that of the second.
-        """
-        scores = self._scores(X)
-        return scores[:, 0] if scores.shape[1] == 1 else scores
-
-    def predict(self, X):
-        """Label of the best class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-        """
-        scores = self.decision_function(X)
-        best = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[best]
-
-    @available_if(_has_probabilities)
-    def predict_proba(self, X):
-        """Probability of each class; for ``loss="log_loss"``.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_samples, n_classes), float64
-        """
-        scores = self._scores(X).astype(np.float64)
-        if scores.shape[1] > 1:
-            return softmax(scores, axis=1)
-        second = expit(scores)
-        return np.hstack([1 - second, second])
 
     def estimate_loss(self, X, y):
         """Loss that the sketch expects of rows, by those like them that steps have come by.

@@ -2,10 +2,9 @@
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.metaestimators import available_if
 
+from sklsh._score_predictions import ScorePredictions
 from sklsh._sklearn import StrOptions, check_is_fitted, effective_n_threads, validate_data
 from sklsh.mission._documents import with_parameters
 from sklsh.mission._estimator import CLASSIFICATION, SketchedLinearEstimator
@@ -42,17 +41,8 @@ class SketchedLinearPredictor(Support, SketchedLinearEstimator):
         return self._model.scores(self._as_rows(X), effective_n_threads(self.n_jobs))
 
 
-def _has_probabilities(model):
-    if model.loss != "log_loss":
-        raise AttributeError(
-            f"predict_proba needs loss='log_loss'; got loss={model.loss!r}, whose scores are no "
-            "probabilities."
-        )
-    return True
-
-
 @with_parameters(loss=_CLASSIFICATION_LOSSES)
-class MISSIONClassifier(ClassifierMixin, SketchedLinearPredictor):
+class MISSIONClassifier(ScorePredictions, ClassifierMixin, SketchedLinearPredictor):
     """Linear classifier over billions of features, in kilobytes.
 
     The model that :class:`MISSIONSelector` selects features by, as a classifier. In "active"
@@ -101,58 +91,6 @@ class MISSIONClassifier(ClassifierMixin, SketchedLinearPredictor):
     _parameter_constraints = SketchedLinearEstimator._parameter_constraints | {
         "loss": [StrOptions(set(CLASSIFICATION))]
     }
-
-    def decision_function(self, X):
-        """Scores of the classes.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,) or (n_samples, n_classes), float32
-            Of two classes, that of the second.
-        """
-        scores = self._scores(X)
-        return scores[:, 0] if scores.shape[1] == 1 else scores
-
-    def predict(self, X):
-        """Label of the best class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-        """
-        scores = self.decision_function(X)
-        best = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[best]
-
-    @available_if(_has_probabilities)
-    def predict_proba(self, X):
-        """Probability of each class; for ``loss="log_loss"``.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_samples, n_classes)
-
-        """
-        scores = self._scores(X).astype(np.float64)
-        if scores.shape[1] > 1:
-            return softmax(scores, axis=1)
-        second = expit(scores[:, 0])
-        return np.column_stack([1 - second, second])
 
 
 @with_parameters(loss=_REGRESSION_LOSSES)
