@@ -35,7 +35,7 @@ from results import facts
 
 from sklsh import SLIDEClassifier
 from sklsh._kernels import _topk
-from sklsh._output_tables import PredictionTables
+from sklsh._layer_tables import PredictionTables
 from sklsh._samplers import table_settings
 from sklsh.datasets import make_xmc_classification
 from sklsh.metrics import precision_at_k

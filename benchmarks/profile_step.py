@@ -35,7 +35,7 @@ PARTS = {
         ["sklsh._kernels._rows.embed_and_transpose"], ["batch", "embed"]
     ),
     "rehash": (
-        ["sklsh._output_tables.OutputTables.rehash", "sklsh._kernels._coded_rows.code_rows"], []
+        ["sklsh._layer_tables.LayerTables.rehash", "sklsh._kernels._coded_rows.code_rows"], []
     ),
     "hash the batch": (["sklsh._kernels._simhash.simhash"], []),
     "rank hits": (

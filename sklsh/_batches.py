@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from sklearn.utils import gen_batches
 
 from sklsh._kernels import _batches, _rows
+from sklsh._memory import aligned_zeros, padded
 
 INT32_MAX = np.iinfo(np.int32).max
 ROWS_AT_ONCE = 2048  # taken together: enough that a call costs nothing
@@ -56,6 +57,20 @@ def nonzero_values(X):
         return Batch(indptr, indices, X.astype(np.float32).ravel(), X.shape)
     indices = np.nonzero(filled)[1].astype(np.int32)
     return Batch(indptr, indices, X[filled].astype(np.float32), X.shape)
+
+
+def row_of(batch):
+    """The row of each of a batch's values."""
+    return np.repeat(np.arange(batch.shape[0]), np.diff(batch.indptr))
+
+
+def dense_rows(batch):
+    """Rows of a batch as products take them: dense and padded."""
+    n, width = batch.shape
+    dense = aligned_zeros((n, padded(width)))
+    rows = sp.csr_array((batch.data, batch.indices, batch.indptr), shape=batch.shape)
+    dense[:, :width] = rows.toarray()
+    return dense
 
 
 def _require_int32(nnz):

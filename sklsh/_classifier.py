@@ -21,8 +21,9 @@ from sklsh._explanation import NetworkExplanations
 from sklsh._fitted import FittedNetwork
 from sklsh._head import Head
 from sklsh._memory import require_bytes
-from sklsh._network import Network, bytes_needed
-from sklsh._output_tables import PredictionTables
+from sklsh._hidden_sampling import check_hidden_sampling, make_network, sampled_layer_bytes
+from sklsh._network import bytes_needed
+from sklsh._layer_tables import PredictionTables
 from sklsh._prediction import NetworkPredictions
 from sklsh._samplers import (
     check_negatives,
@@ -64,6 +65,8 @@ class NetworkClassifier(
     redraw_every = None
     temperature = 1.0
     normalize = False
+    hidden_sampling = None
+    max_active = 0.05
     _least_layers = 1
     _validation_score = PrecisionAtOne
 
@@ -259,8 +262,8 @@ class NetworkClassifier(
         self._require_memory(n_features, sizes, n_rows, n_classes, partial)
         optimizer, width = self._make_optimizer(), (n_features, *sizes)[-1]
         random_state = check_random_state(self.random_state)
-        self._network = Network(
-            n_features, n_classes, sizes,
+        self._network = make_network(
+            self, n_features, n_classes, sizes,
             optimizer=optimizer, random_state=random_state,
             dtype=self.dtype, product_dtype=product_dtype_for(self, n_classes, width),
             head=Head(self.temperature, self.normalize),
@@ -287,6 +290,7 @@ class NetworkClassifier(
                 f"hidden_layer_sizes must be {number} integers of at least 1; "
                 f"got {self.hidden_layer_sizes!r}."
             )
+        check_hidden_sampling(self, sizes)
         return tuple(sizes)
 
     def _make_optimizer(self):
@@ -303,6 +307,7 @@ class NetworkClassifier(
         n_bytes += step_bytes(self, n_classes, width, n_batch, self._n_threads)
         if not sizes:  # the rows themselves are dense, and so is their gradient
             n_bytes += 2 * 4 * n_batch * n_features
+        n_bytes += sampled_layer_bytes(self, sizes, n_batch)
         if self.early_stopping and not partial:  # also the best weights so far
             n_bytes += bytes_needed(n_features, sizes, n_classes, None, self.dtype)
         require_bytes(

@@ -52,7 +52,12 @@ class FeedForward:
         self.optimizer = optimizer
         self.n_features, *widths = widths
         self.linear_top = linear_top
-        self.embedding = None
+        self._make_layers(widths, embedding_scale, dtype, random_state)
+        self._prepare(n_threads)
+
+    def _make_layers(self, widths, embedding_scale, dtype, random_state):
+        """Draw the weights, from the embedding up."""
+        optimizer, self.embedding = self.optimizer, None
         if widths:
             self.embedding = Parameter.random(
                 self.n_features, widths[0], embedding_scale, random_state, optimizer, dtype
@@ -66,7 +71,6 @@ class FeedForward:
             Parameter.zeros((1, padded(n)), optimizer, seed=self.seed + 2 + i, width=n)
             for i, n in enumerate(widths)
         ]
-        self._prepare(n_threads)
 
     def _prepare(self, n_threads):
         """Set up what is not part of the model: threads and buffers."""
@@ -164,19 +168,34 @@ class FeedForward:
     @property
     def parameters(self):
         """All parameters of the model."""
+        return self.layer_parameters
+
+    @property
+    def layer_parameters(self):
+        """Parameters of the layers."""
         return [*self.layer_weights, *self.biases]
 
     @property
-    def coefs(self):
-        """Weights without padding, each (fan_in, fan_out): views, or copies of bfloat16."""
+    def layer_coefs(self):
+        """Weights of the layers without padding, each (fan_in, fan_out)."""
         widths = [self.n_features, *(b.width for b in self.biases)]
         pairs = zip(self.layer_weights, widths, widths[1:], strict=False)
         return [p.as_float32()[:n, :m] for p, n, m in pairs]
 
     @property
+    def layer_intercepts(self):
+        """Biases of the layers without padding, as views."""
+        return [b.weights[0, : b.width] for b in self.biases]
+
+    @property
+    def coefs(self):
+        """Weights without padding, each (fan_in, fan_out): views, or copies of bfloat16."""
+        return self.layer_coefs
+
+    @property
     def intercepts(self):
         """Biases without padding, as views."""
-        return [b.weights[0, : b.width] for b in self.biases]
+        return self.layer_intercepts
 
     def frozen(self):
         """Copy of the weights as they are now; its optimizer would begin anew."""

@@ -2,7 +2,7 @@
 
 import copy
 
-from sklsh._output_tables import PredictionTables
+from sklsh._layer_tables import PredictionTables
 from sklsh._sklearn import check_is_fitted
 
 
@@ -85,9 +85,16 @@ class FittedNetwork(FittedTraining):
         return self._negatives.mean_load
 
     @property
+    def multiplications_(self):
+        """Operations of all steps, with sampled hidden layers; else None."""
+        check_is_fitted(self)
+        return self._network.multiplications
+
+    @property
     def memory_usage_(self):
         """Bytes of weights, optimizer state, its sketches, hash tables, and their total."""
-        usage = self._network_usage | {"tables": self._negatives.table_bytes}
+        tables = self._negatives.table_bytes + self._network.table_bytes
+        usage = self._network_usage | {"tables": tables}
         return usage | {"total": sum(usage.values())}
 
     def lean_copy(self):

@@ -56,6 +56,12 @@ class SimHasher:
         n_rotations, rotation = cls._rotations(width, n_bits, n_tables)
         return 2 * 3 * 8 * n_rotations * rotation  # signs are drawn as int64
 
+    @property
+    def operations(self):
+        """Additions that hashing a vector takes, and products with signs."""
+        n_rotations, twice, rotation = self.signs.shape
+        return n_rotations * twice * rotation * rotation.bit_length()
+
     def codes(self, vectors, rows=None, n_threads=1):
         """Codes of (some rows of) `vectors`: (n, n_tables) int32, -1 for zero vectors."""
         rows = all_rows(vectors) if rows is None else rows
@@ -87,6 +93,11 @@ class DenseSimHasher:
     def bytes_needed(width, n_bits, n_tables):
         """Bytes that the functions take."""
         return 4 * n_bits * n_tables * padded(width)
+
+    @property
+    def operations(self):
+        """Multiply-adds that hashing a vector takes."""
+        return len(self.planes) * self.width
 
     def codes(self, vectors, rows=None, n_threads=1):
         """Codes of (some rows of) `vectors`: (n, n_tables) int32, -1 for zero vectors."""
@@ -146,6 +157,11 @@ class DWTAHasher:
     def bytes_needed(cls, width, n_bits, n_tables):
         """Bytes that drawing the functions takes."""
         return 3 * 8 * width * cls._bins(width, n_bits, n_tables)[0]  # drawn as int64
+
+    @property
+    def operations(self):
+        """Comparisons that hashing a dense vector takes; a sparse one takes fewer."""
+        return self.order.size
 
     def codes(self, vectors, rows=None, n_threads=1):
         """Codes of (some rows of) `vectors`: (n, n_tables) int32, -1 for zero vectors."""

@@ -9,13 +9,12 @@ Without hidden layers the rows themselves meet the output layer.
 """
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.utils import gen_batches
 
-from sklsh._batches import as_batch
+from sklsh._batches import as_batch, dense_rows
 from sklsh._feed_forward import FeedForward
 from sklsh._head import Head
-from sklsh._memory import aligned_zeros, padded
+from sklsh._memory import padded
 from sklsh._output import OutputLayer
 from sklsh._storage import STORAGE
 from sklsh.optimizers import state_bytes
@@ -58,7 +57,18 @@ class Network(FeedForward):
     random_output : bool
         Whether the output layer's weights begin at random, as rows of a fixed length always
         do, and not at zero.
+
+    Attributes
+    ----------
+    multiplications : dict or None
+        Operations of the steps so far, if they are counted.
+
+    table_bytes : int
+        Bytes of hash tables over hidden units.
     """
+
+    multiplications = None
+    table_bytes = 0
 
     def __init__(
         self, n_features, n_classes, hidden_layer_sizes, *,
@@ -76,6 +86,11 @@ class Network(FeedForward):
             seed=self.seed + 1, product_dtype=product_dtype, unit_rows=self.head.normalize,
             random_state=random_state if random_output or self.head.normalize else None,
         )  # fmt: skip
+
+    @property
+    def is_linear(self):
+        """Whether there are no hidden layers."""
+        return len(self.sizes) == 2
 
     # ---- forward ----
 
@@ -95,7 +110,7 @@ class Network(FeedForward):
 
     def layers(self, X, n_threads=1):
         """Activations of all hidden layers; without any, the rows."""
-        return [dense_rows(as_batch(X))] if self.embedding is None else super().layers(X, n_threads)
+        return [dense_rows(as_batch(X))] if self.is_linear else super().layers(X, n_threads)
 
     def logits(self, X, n_threads=1):
         """Scores of all classes, (n, n_classes) float32: a view of a padded array."""
@@ -149,7 +164,7 @@ class Network(FeedForward):
         """
         X, Y = as_batch(X), as_batch(Y)
         self.optimizer.begin_step(learning_rate)
-        if self.embedding is None:
+        if self.is_linear:
             activations = [dense_rows(X)]
         else:
             columns, activations = self.layers_of_step(X, hidden_dropout)
@@ -159,7 +174,7 @@ class Network(FeedForward):
         loss, d_hidden = self.output.step(
             drawn, hidden, Y, row_weight, self.optimizer, self.n_threads
         )
-        if self.embedding is not None:
+        if not self.is_linear:
             d_hidden = self.head.gradient(activations[-1], d_hidden)
             self.step_layers(columns, activations, d_hidden, hidden_dropout)
         negatives.refresh(self.output, drawn.ids)
@@ -175,17 +190,17 @@ class Network(FeedForward):
     @property
     def parameters(self):
         """All parameters of the model."""
-        return [*super().parameters, self.output.parameter, self.output.bias_parameter]
+        return [*self.layer_parameters, self.output.parameter, self.output.bias_parameter]
 
     @property
     def coefs(self):
         """Weights without padding, each (fan_in, fan_out): views, or copies of bfloat16."""
-        return [*super().coefs, self.output.parameter.as_float32()[:, : self.sizes[-2]].T]
+        return [*self.layer_coefs, self.output.parameter.as_float32()[:, : self.sizes[-2]].T]
 
     @property
     def intercepts(self):
         """Biases without padding, as views."""
-        return [*super().intercepts, self.output.bias]
+        return [*self.layer_intercepts, self.output.bias]
 
     def restore(self, frozen):
         """Go back to the weights of a frozen copy, and to the loss they belong to."""
@@ -196,14 +211,6 @@ class Network(FeedForward):
         """Give back what only training needs."""
         super().release_buffers()
         self.output.release_buffers()
-
-
-def dense_rows(X):
-    """Rows of a batch as they meet an output layer: dense and padded."""
-    n, width = X.shape
-    dense = aligned_zeros((n, padded(width)))
-    dense[:, :width] = sp.csr_array((X.data, X.indices, X.indptr), shape=X.shape).toarray()
-    return dense
 
 
 def bytes_needed(n_features, hidden_layer_sizes, n_classes, optimizer, dtype="float32"):

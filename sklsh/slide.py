@@ -1,7 +1,9 @@
 """SLIDEClassifier: a wide-output neural network that looks at few classes in each step."""
 
+from numbers import Real
+
 from sklsh._classifier import NetworkClassifier
-from sklsh._sklearn import StrOptions
+from sklsh._sklearn import Interval, StrOptions, at_least
 
 __all__ = ["SLIDEClassifier"]
 
@@ -86,6 +88,18 @@ class SLIDEClassifier(NetworkClassifier):
     hidden_dropout : float or "auto", default="auto"
         Share of a row's hidden units dropped at random in each step. "auto": 0.2 for sparse
         X, 0 for dense X.
+
+    hidden_sampling : {None, "lsh", "uniform"} or list of those, default=None
+        How many units of a hidden layer a row computes; a list has one entry for each layer.
+        None: all. "lsh": at most `max_active`, those of largest activation among four times
+        as many whose weights share most hash buckets with what the row brings to the layer,
+        in training and in prediction; gradients and updates go by the same. "uniform": as
+        many at random, to compare with. Pays for dense inputs and wide layers; on sparse
+        rows a first layer is an embedding that costs little already. Sampled layers have
+        float32 weights and no `hidden_dropout`.
+
+    max_active : float, int or list of those, default=0.05
+        Units of a sampled layer that a row keeps: a share of its width, or a number.
 
     optimizer : str or Optimizer, default="adam"
         How weights move: "adam", "rowwise_adam", "rmsprop", "adagrad", "momentum" or "sgd".
@@ -212,6 +226,11 @@ class SLIDEClassifier(NetworkClassifier):
     bucket_load_ : float
         Mean number of classes in a bucket that holds any; 0 without hash tables.
 
+    multiplications_ : dict of str to float or None
+        With `hidden_sampling`, what all steps so far took: multiply-adds of "products", and
+        additions and look-ups of "hashing"; "dense", multiply-adds of a network of the same
+        widths on dense rows; and the "share" of both in that.
+
     memory_usage_ : dict of str to int
         Bytes of "weights", "optimizer", "sketches" (of its state), "tables", and their "total".
 
@@ -264,6 +283,8 @@ class SLIDEClassifier(NetworkClassifier):
         "active_set": [StrOptions({"batch", "sample", "full"})],
         "negatives": [StrOptions({"lsh", "uniform", "in_batch", "full"})],
         "correction": [StrOptions({"half_logq", "logq", "head_tail", "none"})],
+        "hidden_sampling": [StrOptions({"lsh", "uniform"}), list, tuple, None],
+        "max_active": [at_least(1), Interval(Real, 0, 1, closed="right"), list, tuple],
     }
 
     def __init__(
@@ -284,6 +305,8 @@ class SLIDEClassifier(NetworkClassifier):
         prediction="exact",
         input_dropout="auto",
         hidden_dropout="auto",
+        hidden_sampling=None,
+        max_active=0.05,
         optimizer="adam",
         learning_rate_init=0.005,
         learning_rate="linear",
@@ -321,6 +344,8 @@ class SLIDEClassifier(NetworkClassifier):
         self.prediction = prediction
         self.input_dropout = input_dropout
         self.hidden_dropout = hidden_dropout
+        self.hidden_sampling = hidden_sampling
+        self.max_active = max_active
         self.optimizer = optimizer
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from sklsh._batches import as_batch
 from sklsh._memory import padded
 from sklsh._output import OutputLayer
-from sklsh._output_tables import OutputTables
+from sklsh._layer_tables import LayerTables
 from sklsh.negatives import LSH, Drawn, Full, InBatch, Proposal, RowImportance, RowLSH, Scheduled
 from sklsh.negatives._importance import labels_first
 
@@ -181,7 +181,7 @@ def test_tables_are_of_the_functions_of_now_and_of_recent_rows(
 ):
     """Every row in the tables is coded as it was at the last rehash or, unchanged, since."""
     settings = TABLES | {"hash_family": hash_family, "n_bits": 6, "rehash_every": rehash_every}
-    tables = OutputTables(N_CLASSES, seed=0, **settings, redraw_every=redraw_every)
+    tables = LayerTables(N_CLASSES, seed=0, **settings, redraw_every=redraw_every)
     output, rng = random_output(), np.random.RandomState(0)
     snapshots, functions, redrawn, hashed_at = [], None, [], 0
     for step in range(65):
@@ -205,7 +205,7 @@ def test_tables_are_of_the_functions_of_now_and_of_recent_rows(
 
 
 def test_functions_are_kept_unless_they_are_to_be_drawn_anew():
-    tables, output = OutputTables(N_CLASSES, seed=0, **TABLES), random_output()
+    tables, output = LayerTables(N_CLASSES, seed=0, **TABLES), random_output()
     functions = tables.hasher
     for _ in range(50):
         tables.rehash_when_due(output, 1)
@@ -216,7 +216,7 @@ def test_functions_are_kept_unless_they_are_to_be_drawn_anew():
 def test_functions_drawn_anew_differ_and_repeat_with_the_seed():
     codes = []
     for _ in range(2):
-        tables, output = OutputTables(N_CLASSES, seed=3, redraw_every=1, **TABLES), random_output()
+        tables, output = LayerTables(N_CLASSES, seed=3, redraw_every=1, **TABLES), random_output()
         codes.append([])
         for _ in range(4):
             tables.rehash_when_due(output, 1)

@@ -86,6 +86,15 @@ cdef extern from "row_ops_table.h" nogil:
             float* const* cell, const float* sign, int depth, const float* before,
             const float* after, ptrdiff_t n
         ) noexcept nogil
+        float (*sparse_dot)(
+            const float* x, const int* place, const float* row, ptrdiff_t n
+        ) noexcept nogil
+        void (*add_picked)(
+            float* out, float factor, const float* row, const int* place, ptrdiff_t n
+        ) noexcept nogil
+        void (*pick)(
+            const float* row, const int* place, float* out, ptrdiff_t n
+        ) noexcept nogil
 
     void prefetch_bytes(const void* row, ptrdiff_t n_bytes) noexcept nogil
 

@@ -11,6 +11,7 @@
 #include "int8.h"
 #include "int4.h"
 #include "sketched_rows.h"
+#include "ragged_rows.h"
 
 static const row_ops SIMD(ops) = {
     LEVEL,
@@ -23,7 +24,8 @@ static const row_ops SIMD(ops) = {
     SIMD(add), SIMD(largest), SIMD(largest_each), SIMD(round_int8), SIMD(weave),
     SIMD(product_int8),
     SIMD(round_int4), SIMD(dot_int4), SIMD(places),
-    SIMD(median_cells), SIMD(least_cells), SIMD(add_change)};
+    SIMD(median_cells), SIMD(least_cells), SIMD(add_change),
+    SIMD(sparse_dot), SIMD(add_picked), SIMD(pick)};
 
 #undef SIMD
 #undef LEVEL

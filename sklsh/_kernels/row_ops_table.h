@@ -55,6 +55,10 @@ typedef struct {
                         ptrdiff_t n);
     void (*add_change)(float *const *cell, const float *sign, int depth, const float *before,
                        const float *after, ptrdiff_t n);
+    float (*sparse_dot)(const float *x, const int32_t *place, const float *row, ptrdiff_t n);
+    void (*add_picked)(float *out, float factor, const float *row, const int32_t *place,
+                       ptrdiff_t n);
+    void (*pick)(const float *row, const int32_t *place, float *out, ptrdiff_t n);
 } row_ops;
 
 /* Ask for the bytes at `row` ahead of their use, to be held in L2: L1 can wait for too few

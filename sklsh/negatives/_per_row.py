@@ -4,7 +4,7 @@ import numpy as np
 
 from sklsh._batches import INT32_MAX
 from sklsh._kernels import _active_sets
-from sklsh._output_tables import OutputTables
+from sklsh._layer_tables import LayerTables
 from sklsh.negatives._protocol import (
     LOGQ,
     WEIGHTED,
@@ -144,7 +144,7 @@ class RowLSH(WithTables, RowUniform):
         super().__init__(n_classes, correction, n_active=n_active, seed=seed)
         self.tail = tail
         self.query = query
-        self.tables = OutputTables(n_classes, seed=seed, **tables)
+        self.tables = LayerTables(n_classes, seed=seed, **tables)
 
     def draw(self, hidden, Y, output):
         """Labels, ids of the buckets, then the uniform tail."""

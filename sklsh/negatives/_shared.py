@@ -5,7 +5,7 @@ import numpy as np
 from sklsh._coded_rows import CodedRows
 from sklsh._kernels import _candidates
 from sklsh._kernels._coded_rows import MAX_DEPTH
-from sklsh._output_tables import OutputTables
+from sklsh._layer_tables import LayerTables
 from sklsh.negatives._proposals import UniformProposal
 from sklsh.negatives._protocol import (
     LOGQ,
@@ -168,7 +168,7 @@ class LSH(WithTables, Drawn):
 
     Attributes
     ----------
-    tables : OutputTables
+    tables : LayerTables
         The tables, over the rows of the output layer that are not zero.
 
     rows : CodedRows
@@ -189,7 +189,7 @@ class LSH(WithTables, Drawn):
         super().__init__(n_classes, correction, n_active=n_active, seed=seed, proposal=proposal)
         self.tail = tail
         self.query = query
-        self.tables = OutputTables(n_classes, seed=seed, **tables)
+        self.tables = LayerTables(n_classes, seed=seed, **tables)
         self.rows = CodedRows(n_classes, tables["width"])
 
     def draw(self, hidden, Y, output):

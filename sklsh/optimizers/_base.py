@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from sklsh._kernels import _rows
+from sklsh._kernels import _ragged_layers, _rows
 
 
 class Optimizer(ABC):
@@ -80,6 +80,30 @@ class Optimizer(ABC):
         check_gradient(delta, 0, parameter.weights.shape[1], "delta")
         _rows.step_embedding(
             *self.step_of(parameter), *columns, delta, _buffers(parameter, n_threads), n_threads
+        )
+
+    def step_units(self, parameter, columns, below, n_threads=1):
+        """Update the units of a sampled layer, at the weights that have a gradient.
+
+        Parameters
+        ----------
+        parameter : Parameter
+            Weights, one row a unit, float32; updated in place.
+
+        columns : tuple of ndarray (units, starts, rows, values)
+            Unit units[i] is active in the batch's rows rows[starts[i]:starts[i + 1]], where
+            its gradient has these values.
+
+        below : Batch of shape (n_batch, width)
+            What the rows bring to the layer. A weight has a gradient where one of its unit's
+            rows brings a value.
+
+        n_threads : int, default=1
+            OpenMP threads; the result does not depend on it.
+        """
+        rule, hyper, _, *arrays = self.step_of(parameter)
+        _ragged_layers.step_units(
+            rule, hyper, *arrays, *columns, below.indptr, below.indices, below.data, n_threads
         )
 
     def step_of(self, parameter):

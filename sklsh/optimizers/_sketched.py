@@ -3,6 +3,8 @@
 from numbers import Integral
 
 import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import gen_batches
 
 from sklsh._kernels import _sketched_moments
 from sklsh._memory import aligned_zeros
@@ -64,6 +66,26 @@ class Sketched(Optimizer):
             *self._state_of(parameter), *columns, delta, gradients,
             _buffers(parameter, n_threads), n_threads,
         )  # fmt: skip
+
+    def step_units(self, parameter, columns, below, n_threads=1):
+        """Update the units of a sampled layer; see :meth:`Optimizer.step_units`.
+
+        Rows share cells, so that those of units with a gradient are updated as a whole.
+        """
+        if not parameter.sketched:
+            return super().step_units(parameter, columns, below, n_threads)
+        units, starts, rows, values = columns
+        n_columns = parameter.weights.shape[1]
+        inputs = sp.csr_array((below.data, below.indices, below.indptr), shape=below.shape)
+        for block in gen_batches(len(units), _sketched_moments.GRADIENTS_AT_A_TIME):
+            inside = slice(starts[block.start], starts[block.stop])
+            active = sp.csr_array(
+                (values[inside], rows[inside], starts[block.start : block.stop + 1] - inside.start),
+                shape=(block.stop - block.start, below.shape[0]),
+            )
+            gradient = np.zeros((active.shape[0], n_columns), dtype=np.float32)
+            gradient[:, : below.shape[1]] = (active @ inputs).toarray()
+            self.step(parameter, units[block], gradient, n_threads)
 
     def step_of(self, parameter):
         """As of other optimizers for state that is not sketched; such state is refused."""

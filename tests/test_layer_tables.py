@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklsh._memory import padded
 from sklsh._output import OutputLayer
-from sklsh._output_tables import OutputTables, PredictionTables
+from sklsh._layer_tables import LayerTables, PredictionTables
 from sklsh._storage import to_bfloat16
 
 N_CLASSES, WIDTH = 500, 20
@@ -40,7 +40,7 @@ HIDDEN = random_rows(40, 2)
 
 
 def make_tables(**settings):
-    return OutputTables(N_CLASSES, seed=0, **(SETTINGS | settings))
+    return LayerTables(N_CLASSES, seed=0, **(SETTINGS | settings))
 
 
 @pytest.mark.parametrize(
@@ -183,14 +183,14 @@ def test_tables_for_prediction_are_no_part_of_a_pickle():
 
 def test_threads_that_predict_side_by_side_share_finished_tables(monkeypatch):
     """Making tables takes longer than it takes the others to ask for them."""
-    output, rehash = make_output(), OutputTables.rehash
+    output, rehash = make_output(), LayerTables.rehash
     exact = PredictionTables(0).top_k(HIDDEN, output, 3, SETTINGS, 1)
 
     def slow_rehash(*args):
         time.sleep(0.02)
         rehash(*args)
 
-    monkeypatch.setattr(OutputTables, "rehash", slow_rehash)
+    monkeypatch.setattr(LayerTables, "rehash", slow_rehash)
     tables, barrier = PredictionTables(0), threading.Barrier(4)
 
     def predict(_):

@@ -1,4 +1,4 @@
-"""Hash tables over the rows of the output layer, kept fresh on a growing schedule."""
+"""Hash tables over a layer's rows of weights, kept fresh on a growing schedule."""
 
 import sys
 
@@ -13,13 +13,15 @@ from sklsh._tables import HashTables
 ROWS_AT_ONCE = 1 << 16  # whose codes are held beside the tables
 
 
-class OutputTables:
+class LayerTables:
     """Hash tables over the classes, and the schedule on which changed rows are hashed again.
+
+    The layer is the output layer, whose rows belong to classes, or one of hidden units.
 
     Parameters
     ----------
     n_classes, width : int
-        Rows of the output layer, and their width without padding.
+        Rows of the layer, and their width without padding.
 
     hash_family : {"simhash", "dense_simhash", "dwta"}
         Hash functions.
@@ -116,19 +118,28 @@ class OutputTables:
         self._batches_drawn += 1
 
     def rehash_when_due(self, output, n_threads):
-        """Hash the changed rows again if the period is over, all with new functions."""
+        """Hash the changed rows again if the period is over, all with new functions.
+
+        Returns how many have been hashed.
+        """
         redraw = self.redraw_every is not None and self._batches_drawn >= self.redraw_every
         if redraw:
             self._draw_functions()
             self._changed[:] = True
         if self._batches_left > 0 and not redraw:
-            return
-        self.rehash(output, n_threads)
+            return 0
+        n_hashed = self.rehash(output, n_threads)
         self._batches_left = round(self.period)
         self.period = min(self.period * self.rehash_growth, sys.maxsize)
+        return n_hashed
+
+    @property
+    def is_stale(self):
+        """Whether rows have changed since they were hashed."""
+        return self.tables is None or bool(self._changed.any())
 
     def rehash(self, output, n_threads):
-        """Hash the changed rows again."""
+        """Hash the changed rows of `output.weights` again; returns how many there are."""
         if self.tables is None:
             size = (self.n_classes, self.hasher.n_bits, self.hasher.n_tables)
             require_bytes(
@@ -143,6 +154,7 @@ class OutputTables:
             self.tables.codes[rows[block]] = codes
         self.tables.build(n_threads)
         self._changed[:] = False
+        return len(rows)
 
     def __getstate__(self):
         return vars(self) | {"_seen": None}
@@ -179,11 +191,11 @@ class PredictionTables:
         """The k classes of largest logit among those in a row's buckets, best first.
 
         Rows that find fewer than k classes are scored against all. `settings` are the
-        parameters of :class:`OutputTables`.
+        parameters of :class:`LayerTables`.
         """
         made = self._made
         if made is None or made[0] != settings:
-            tables = OutputTables(len(output.bias), seed=self.seed, **settings)
+            tables = LayerTables(len(output.bias), seed=self.seed, **settings)
             tables.rehash(output, n_threads)
             self._made = made = settings, tables
         _, tables = made

@@ -1,0 +1,30 @@
+/* Rows of few values, given as values and the places where they stand, beside dense rows. */
+
+/* sum_i x[i] row[place[i]] */
+static float SIMD(sparse_dot)(const float *restrict x, const int32_t *restrict place,
+                              const float *restrict row, ptrdiff_t n)
+{
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (ptrdiff_t i = 0; i < n; i++)
+        sum += x[i] * row[place[i]];
+    return sum;
+}
+
+/* out[i] += factor * row[place[i]] */
+static void SIMD(add_picked)(float *restrict out, float factor, const float *restrict row,
+                             const int32_t *restrict place, ptrdiff_t n)
+{
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] += factor * row[place[i]];
+}
+
+/* out[i] = row[place[i]] */
+static void SIMD(pick)(const float *restrict row, const int32_t *restrict place,
+                       float *restrict out, ptrdiff_t n)
+{
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = row[place[i]];
+}

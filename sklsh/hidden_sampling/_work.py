@@ -1,0 +1,30 @@
+"""How many operations training has taken, and how many it would have taken without sampling."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Work:
+    """Counts over a network's training.
+
+    Attributes
+    ----------
+    products : int
+        Multiply-adds of the layers' products, forward and back. Values that are zero and
+        not stored count for none.
+
+    hashing : int
+        Additions of the hash functions, of rows and of units, and ids read from buckets.
+
+    dense : int
+        Multiply-adds of a network of the same widths without sampling, on dense rows.
+    """
+
+    products: int = 0
+    hashing: int = 0
+    dense: int = 0
+
+    def as_dict(self):
+        """The counts, and the share of all operations in the dense network's."""
+        taken = self.products + self.hashing
+        return vars(self) | {"share": taken / self.dense if self.dense else 0.0}
