@@ -42,7 +42,7 @@ class FirstCome(LSH):
     def draw(self, hidden, Y, output):
         """Labels, ids of the buckets in the order of tables and rows, a uniform tail."""
         positions, n_labels = self._begin(Y.indices)
-        self.tables.rehash_when_due(output, self.n_threads)
+        self.tables.rehash_when_due(output.weights, self.n_threads)
         codes, tables = self.tables.codes(hidden, self.n_threads), self.tables.tables
         n, limit = n_labels, n_labels + round((1 - self.tail) * self.n_active)
         for t in range(codes.shape[1]):

@@ -13,9 +13,7 @@ def make_network(settings, n_features, n_classes, sizes, **options):
     sampling = sampling_of(settings, sizes)
     if not any(sampling):
         return Network(n_features, n_classes, sizes, **options)
-    tables = {
-        name: getattr(settings, name) for name in ("hash_family", "rehash_every", "rehash_growth")
-    }
+    tables = {"hash_family": settings.hash_family, "rehash_every": settings.rehash_every}
     return SampledNetwork(
         n_features, n_classes, sizes, sampling=sampling,
         n_active=active_units(settings, sizes), tables=tables, **options,

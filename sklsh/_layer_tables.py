@@ -117,18 +117,26 @@ class LayerTables:
         self._batches_left -= 1
         self._batches_drawn += 1
 
-    def rehash_when_due(self, output, n_threads):
+    @property
+    def _must_redraw(self):
+        return self.redraw_every is not None and self._batches_drawn >= self.redraw_every
+
+    @property
+    def is_due(self):
+        """Whether the period after which rows are hashed again is over."""
+        return self._batches_left <= 0 or self._must_redraw
+
+    def rehash_when_due(self, weights, n_threads):
         """Hash the changed rows again if the period is over, all with new functions.
 
         Returns how many have been hashed.
         """
-        redraw = self.redraw_every is not None and self._batches_drawn >= self.redraw_every
-        if redraw:
+        if not self.is_due:
+            return 0
+        if self._must_redraw:
             self._draw_functions()
             self._changed[:] = True
-        if self._batches_left > 0 and not redraw:
-            return 0
-        n_hashed = self.rehash(output, n_threads)
+        n_hashed = self.rehash(weights, n_threads)
         self._batches_left = round(self.period)
         self.period = min(self.period * self.rehash_growth, sys.maxsize)
         return n_hashed
@@ -138,8 +146,8 @@ class LayerTables:
         """Whether rows have changed since they were hashed."""
         return self.tables is None or bool(self._changed.any())
 
-    def rehash(self, output, n_threads):
-        """Hash the changed rows of `output.weights` again; returns how many there are."""
+    def rehash(self, weights, n_threads):
+        """Hash the changed rows of weights again; returns how many there are."""
         if self.tables is None:
             size = (self.n_classes, self.hasher.n_bits, self.hasher.n_tables)
             require_bytes(
@@ -150,7 +158,7 @@ class LayerTables:
             self.tables = HashTables(*size)
         rows = np.flatnonzero(self._changed).astype(np.int32)
         for block in gen_batches(len(rows), ROWS_AT_ONCE) if len(rows) else ():
-            codes = self.hasher.codes(output.weights, rows[block], n_threads)
+            codes = self.hasher.codes(weights, rows[block], n_threads)
             self.tables.codes[rows[block]] = codes
         self.tables.build(n_threads)
         self._changed[:] = False
@@ -196,7 +204,7 @@ class PredictionTables:
         made = self._made
         if made is None or made[0] != settings:
             tables = LayerTables(len(output.bias), seed=self.seed, **settings)
-            tables.rehash(output, n_threads)
+            tables.rehash(output.weights, n_threads)
             self._made = made = settings, tables
         _, tables = made
         ids, scores, found = tables.tables.best(

@@ -91,7 +91,7 @@ class SLIDEClassifier(NetworkClassifier):
 
     hidden_sampling : {None, "lsh", "uniform"} or list of those, default=None
         How many units of a hidden layer a row computes; a list has one entry for each layer.
-        None: all. "lsh": at most `max_active`, those of largest activation among four times
+        None: all. "lsh": at most `max_active`, those of largest activation among eight times
         as many whose weights share most hash buckets with what the row brings to the layer,
         in training and in prediction; gradients and updates go by the same. "uniform": as
         many at random, to compare with. Pays for dense inputs and wide layers; on sparse

@@ -142,7 +142,7 @@ def test_classes_put_back_are_hashed_again():
     model = wide_model(learning_rate_init=0.1, **settings).fit(features, Y)
     assert np.argmax(model.validation_scores_) < 11  # so there was something to put back
     tables, output = model._negatives.tables, model._network.output
-    tables.rehash(output, 1)
+    tables.rehash(output.weights, 1)
     assert_array_equal(tables.tables.codes, tables.hasher.codes(output.weights))
 
 

@@ -51,7 +51,7 @@ def test_periods_grow(growth, periods, monkeypatch):
     rehash = tables.rehash
     monkeypatch.setattr(tables, "rehash", lambda *args: (steps.append(step), rehash(*args)))
     for step in range(sum(periods) + 1):  # noqa: B007, read by the lambda
-        tables.rehash_when_due(output, 1)
+        tables.rehash_when_due(output.weights, 1)
         tables.note_step([step % N_CLASSES])
     assert np.diff(steps).tolist() == periods
 
@@ -60,17 +60,17 @@ def test_period_stays_a_number():
     tables, output = make_tables(rehash_every=1, rehash_growth=1e200), make_output()
     for _ in range(5):
         tables._batches_left = 0
-        tables.rehash_when_due(output, 1)
+        tables.rehash_when_due(output.weights, 1)
     assert tables._batches_left > 10**15
 
 
 def test_only_noted_rows_are_hashed_again(n_threads):
     tables, output = make_tables(), make_output()
-    tables.rehash(output, n_threads)
+    tables.rehash(output.weights, n_threads)
     before = tables.tables.codes.copy()
     output.weights[:100] *= -1
     tables.note_step(np.arange(0, 100, 2))
-    tables.rehash(output, n_threads)
+    tables.rehash(output.weights, n_threads)
     changed = (tables.tables.codes != before).any(axis=1)
     assert changed[0:100:2].all()
     assert changed.sum() == 50
@@ -78,22 +78,22 @@ def test_only_noted_rows_are_hashed_again(n_threads):
 
 def test_forgotten_tables_are_made_of_all_rows():
     tables, output = make_tables(), make_output()
-    tables.rehash_when_due(output, 1)
+    tables.rehash_when_due(output.weights, 1)
     assert tables.nbytes > 0 and tables.mean_load > 1
     output.weights[:] = random_rows(N_CLASSES, 7)  # and nobody notes it
     period = tables.period
     tables.forget()
     assert (tables.tables, tables.nbytes, tables.mean_load) == (None, 0, 0)
-    tables.rehash_when_due(output, 1)
+    tables.rehash_when_due(output.weights, 1)
     fresh = make_tables()
-    fresh.rehash(output, 1)
+    fresh.rehash(output.weights, 1)
     assert_array_equal(tables.tables.codes, fresh.tables.codes)
     assert tables.period > period  # the schedule goes on
 
 
 def test_pickle_and_memory_map_go_on(tmp_path):
     tables, output = make_tables(), make_output()
-    tables.rehash_when_due(output, 1)
+    tables.rehash_when_due(output.weights, 1)
     joblib.dump(tables, tmp_path / "tables")
     mapped = joblib.load(tmp_path / "tables", mmap_mode="r")
     mapped.make_writable()

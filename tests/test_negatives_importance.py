@@ -186,7 +186,7 @@ def test_tables_are_of_the_functions_of_now_and_of_recent_rows(
     snapshots, functions, redrawn, hashed_at = [], None, [], 0
     for step in range(65):
         snapshots.append(output.weights.copy())
-        tables.rehash_when_due(output, 1)
+        tables.rehash_when_due(output.weights, 1)
         if tables.hasher is not functions:
             functions = tables.hasher
             redrawn.append(step)
@@ -208,7 +208,7 @@ def test_functions_are_kept_unless_they_are_to_be_drawn_anew():
     tables, output = LayerTables(N_CLASSES, seed=0, **TABLES), random_output()
     functions = tables.hasher
     for _ in range(50):
-        tables.rehash_when_due(output, 1)
+        tables.rehash_when_due(output.weights, 1)
         tables.note_step(np.arange(5))
     assert tables.hasher is functions
 
@@ -219,7 +219,7 @@ def test_functions_drawn_anew_differ_and_repeat_with_the_seed():
         tables, output = LayerTables(N_CLASSES, seed=3, redraw_every=1, **TABLES), random_output()
         codes.append([])
         for _ in range(4):
-            tables.rehash_when_due(output, 1)
+            tables.rehash_when_due(output.weights, 1)
             tables.note_step(np.arange(5))
             codes[-1].append(tables.tables.codes.copy())
     assert_array_equal(codes[0], codes[1])

@@ -25,7 +25,7 @@ class SampledNetwork(Network):
         Units that a row keeps at most, of each layer.
 
     tables : dict
-        hash_family, rehash_every and rehash_growth of :class:`LSHUnits`.
+        hash_family and rehash_every of :class:`LSHUnits`.
 
     n_features, n_classes, hidden_layer_sizes, **options
         As for `Network`.

@@ -1,20 +1,19 @@
 """Which units of a layer a row looks at: those its hash buckets name most, or any."""
 
 import numpy as np
-from sklearn.utils import gen_batches
+import scipy.sparse as sp
 
-from sklsh._batches import dense_rows
-from sklsh._hashing import DIGIT_BITS, MAX_BITS, DWTAHasher
+from sklsh._hashing import DIGIT_BITS, MAX_BITS
 from sklsh._kernels import _active_units
 from sklsh._layer_tables import LayerTables
-from sklsh._memory import padded
+from sklsh._memory import aligned_zeros, padded
 from sklsh._tables import HashTables
 
-N_TABLES = 100
-LOOKED_AT = 4  # units that a row looks at, for each that it may keep
-READ = 3  # ids read from buckets, for each unit looked at
 HASHED = "lsh"
-BLOCK_BYTES = 1 << 24  # of rows that are dense while they are hashed
+POOLS = 16  # sums of a vector that are hashed
+N_TABLES = 100
+LOOKED_AT = 8  # units that a row computes, for each that it may keep
+READ = 3  # ids read from buckets, for each unit computed
 
 
 class RandomUnits:
@@ -62,11 +61,44 @@ class RandomUnits:
         """Nothing: there are no arrays."""
 
 
+class Pooled:
+    """Weights of units as they are hashed: sums over runs of neighbouring inputs.
+
+    Parameters
+    ----------
+    n_in : int
+        Width of the rows below, of which there are `POOLS` runs at most.
+    """
+
+    def __init__(self, n_in):
+        self.n_in = n_in
+        self.width = min(POOLS, n_in)
+        self.starts = np.arange(self.width) * n_in // self.width
+
+    def of_rows(self, batch):
+        """Sums of a batch's rows, dense and padded."""
+        rows = sp.csr_array((batch.data, batch.indices, batch.indptr), shape=batch.shape)
+        pool_of = np.repeat(np.arange(self.width), np.diff(self.starts, append=self.n_in))
+        pooled = aligned_zeros((batch.shape[0], padded(self.width)))
+        pooled[:, : self.width] = rows @ np.eye(self.width, dtype=np.float32)[pool_of]
+        return pooled
+
+    def of_units(self, parameter):
+        """Sums of the units' weights, likewise."""
+        pooled = aligned_zeros((len(parameter.weights), padded(self.width)))
+        pooled[:, : self.width] = np.add.reduceat(
+            parameter.weights[:, : self.n_in], self.starts, axis=1
+        )
+        return pooled
+
+
 class LSHUnits:
     """Units that share most hash buckets with a row.
 
     A table holds each unit by the code of its weights; a row is looked up by its own code in
-    all of them, and how often it finds a unit is counted.
+    all of them, and how often it finds a unit is counted. Both are pooled before they are
+    hashed: angles between vectors of few numbers differ widely, so that codes tell units
+    apart, and rows that are alike find the same.
 
     Parameters
     ----------
@@ -77,16 +109,20 @@ class LSHUnits:
     hash_family : {"simhash", "dense_simhash", "dwta"}
         Hash functions.
 
-    rehash_every, rehash_growth, seed
-        As for :class:`sklsh._layer_tables.LayerTables`.
+    rehash_every : int
+        Batches until units that have changed are hashed again.
+
+    seed : int
+        Draws the hash functions.
     """
 
-    def __init__(self, n_in, n_units, n_active, *, hash_family, rehash_every, rehash_growth, seed):
+    def __init__(self, n_in, n_units, n_active, *, hash_family, rehash_every, seed):
         self.n_looked_at = units_looked_at(n_units, n_active)
+        self.pooled = Pooled(n_in)
         self.tables = LayerTables(
-            n_units, n_in, hash_family=hash_family, n_tables=N_TABLES, bucket_size=1,
+            n_units, self.pooled.width, hash_family=hash_family, n_tables=N_TABLES, bucket_size=1,
             n_bits=bits_for(n_units, n_active, hash_family),
-            rehash_every=rehash_every, rehash_growth=rehash_growth, seed=seed,
+            rehash_every=rehash_every, rehash_growth=1, seed=seed,
         )  # fmt: skip
 
     @staticmethod
@@ -96,8 +132,10 @@ class LSHUnits:
 
     def of(self, below, parameter, work, n_threads, *, training):
         """Units that each row looks at, (n, m), and how many there are of each row."""
-        n_hashed = self.tables.rehash_when_due(parameter, n_threads) if training else 0
-        codes = self._codes(below, n_threads)
+        if training and self.tables.is_due:
+            n_hashed = self.tables.rehash_when_due(self.pooled.of_units(parameter), n_threads)
+            work.hashing += n_hashed * (self.pooled.n_in + self.tables.hasher.operations)
+        codes = self.tables.codes(self.pooled.of_rows(below), n_threads)
         n = len(codes)
         units, n_found = np.empty((n, self.n_looked_at), dtype=np.int32), np.empty(n, np.int32)
         n_read = np.empty(n, dtype=np.intp)
@@ -105,18 +143,8 @@ class LSHUnits:
         _active_units.most_frequent(
             codes, tables.starts, tables.ids, units, n_found, n_read, n_threads
         )
-        work.hashing += (n + n_hashed) * self.tables.hasher.operations + int(n_read.sum())
+        work.hashing += len(below.indices) + n * self.tables.hasher.operations + int(n_read.sum())
         return units, n_found
-
-    def _codes(self, below, n_threads):
-        n, width = below.shape
-        if isinstance(self.tables.hasher, DWTAHasher):
-            return self.tables.hasher.sparse_codes(below, n_threads)
-        codes = np.empty((n, N_TABLES), dtype=np.int32)
-        rows_at_once = max(1, BLOCK_BYTES // (4 * padded(width)))
-        for rows in gen_batches(n, rows_at_once):
-            codes[rows] = self.tables.codes(dense_rows(below.rows(rows)), n_threads)
-        return codes
 
     def note_step(self, units):
         """Take note that a step has moved these units."""
@@ -125,7 +153,7 @@ class LSHUnits:
     def settle(self, parameter, n_threads):
         """Hash what has changed, so that rows are looked up by the weights as they are."""
         if self.tables.is_stale:
-            self.tables.rehash(parameter, n_threads)
+            self.tables.rehash(self.pooled.of_units(parameter), n_threads)
 
     def forget(self):
         """Drop the tables, as weights were set to others."""

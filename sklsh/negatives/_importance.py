@@ -44,7 +44,7 @@ class RowImportance(RowLSH):
     def draw(self, hidden, Y, output):
         """Labels, then all other classes of the buckets."""
         self._begin(Y)
-        self.tables.rehash_when_due(output, self.n_threads)
+        self.tables.rehash_when_due(output.weights, self.n_threads)
         labels = self._labels_that_ask(Y)
         queries = hidden
         if labels is not None:

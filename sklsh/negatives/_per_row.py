@@ -148,7 +148,7 @@ class RowLSH(WithTables, RowUniform):
 
     def draw(self, hidden, Y, output):
         """Labels, ids of the buckets, then the uniform tail."""
-        self.tables.rehash_when_due(output, self.n_threads)
+        self.tables.rehash_when_due(output.weights, self.n_threads)
         tables = self.tables.tables
         return self._draw(
             Y, self._codes(hidden, self._labels_that_ask(Y)), tables.starts, tables.ids,

@@ -195,7 +195,7 @@ class LSH(WithTables, Drawn):
     def draw(self, hidden, Y, output):
         """Labels, retrieved classes by rank, then the draw."""
         positions, n_labels = self._begin(Y.indices)
-        self.tables.rehash_when_due(output, self.n_threads)
+        self.tables.rehash_when_due(output.weights, self.n_threads)
         self.rows.refresh_when_due(output, self.n_threads)
         wanted = n_labels + self.n_active
         n_retrieved = round((1 - self.tail) * self.n_active)
