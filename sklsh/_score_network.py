@@ -6,6 +6,8 @@ Without hidden layers the scores are X E + b, so that sparse rows touch the weig
 features alone.
 """
 
+from functools import partial
+
 import numpy as np
 from sklearn.utils import gen_batches
 
@@ -13,7 +15,7 @@ from sklsh._batches import as_batch
 from sklsh._feed_forward import FeedForward
 from sklsh._kernels import _row_losses
 from sklsh._memory import padded
-from sklsh.optimizers import state_bytes
+from sklsh.optimizers import VSGD, state_bytes
 
 ROWS_AT_ONCE = 4096  # that are scored together
 BACKWARD = 3  # a step's multiply-adds to those of a pass upwards
@@ -36,7 +38,10 @@ class ScoreNetwork(FeedForward):
     epsilon : float
         Where the Huber loss turns linear.
 
-    optimizer, random_state, n_threads
+    optimizer : Optimizer or VSGD
+        Updates all parameters; VSGD those of linear models.
+
+    random_state, n_threads
         As for `FeedForward`.
     """
 
@@ -93,16 +98,22 @@ class ScoreNetwork(FeedForward):
             Weight of each row in the gradient.
 
         learning_rate : float
-            Rate of this step.
+            Rate of this step; VSGD has its own.
 
         Returns
         -------
         losses, norms : ndarray of shape (n_batch,), float64
             Loss of each row, and norm of its gradient by the scores, neither of them weighted.
         """
-        self.optimizer.begin_step(learning_rate)
-        columns, activations = self.layers_of_step(as_batch(X))
+        X = as_batch(X)
+        columns, activations = self.layers_of_step(X)
         delta = activations[-1]
+        if isinstance(self.optimizer, VSGD):
+            return self.optimizer.linear_step(
+                self.embedding, self.biases[0], X, columns, delta,
+                partial(self._gradient, targets=targets, row_weight=row_weight), self.n_threads,
+            )  # fmt: skip
+        self.optimizer.begin_step(learning_rate)
         losses, norms = self._gradient(delta, targets, row_weight)
         self.step_layers(columns, activations, delta)
         return losses, norms

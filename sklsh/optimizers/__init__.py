@@ -7,6 +7,8 @@ Rows without a gradient are neither read nor written: their moments stay as they
 
 Those named CS keep the moments of tall matrices in count-sketches, in a part of the memory,
 where rows share them.
+
+:class:`VSGD` is a rule of its own: it finds the rates of a linear model's weights by itself.
 """
 
 import copy
@@ -16,10 +18,11 @@ from sklsh.optimizers._base import Optimizer
 from sklsh.optimizers._dense import SGD, Adagrad, Adam, Momentum, RMSprop
 from sklsh.optimizers._parameter import Parameter, state_bytes
 from sklsh.optimizers._sketched import CSAdagrad, CSAdam, CSMomentum, CSRMSprop, Sketched
+from sklsh.optimizers._vsgd import VSGD
 
 __all__ = [
     "Adagrad", "Adam", "CSAdagrad", "CSAdam", "CSMomentum", "CSRMSprop", "Momentum", "Optimizer",
-    "Parameter", "RMSprop", "SGD", "Sketched", "make_optimizer", "state_bytes",
+    "Parameter", "RMSprop", "SGD", "Sketched", "VSGD", "make_optimizer", "state_bytes",
 ]  # fmt: skip
 
 OPTIMIZERS = {

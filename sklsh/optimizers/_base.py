@@ -108,7 +108,7 @@ class Optimizer(ABC):
 
     def step_of(self, parameter):
         """What kernels that update take first: rule, its numbers, seed, weights, both slots."""
-        _check_state(parameter, self)
+        check_state(parameter, self)
         hyper = np.array(self._numbers(self._rate, parameter.width), dtype=np.float32)
         return self.rule, hyper, self.seed_of(parameter), parameter.weights, *parameter.slots
 
@@ -132,7 +132,7 @@ def _buffers(parameter, n_threads):
     return np.empty((n_threads, 2 * parameter.weights.shape[1]), dtype=np.float32)
 
 
-def _check_state(parameter, optimizer):
+def check_state(parameter, optimizer):
     if not parameter.has_state_of(optimizer):
         shape = parameter.weights.shape
         wanted = _described(optimizer.sketches(shape), optimizer.state_shapes(shape))
