@@ -81,7 +81,7 @@ class Plan:
         Passes over the data, and rows of a step.
 
     learning_rate : float
-        Rate of the first step.
+        Rate of the first step; 0 where the optimizer has rates of its own.
 
     schedule : callable
         Its factor later on, see `rate_schedule`.

@@ -61,22 +61,27 @@ min_gain : float, default=1.7
     and then whether scores would pay. 0: scores in any case.
 
 alpha : float, default=1e-4
-    Weight decay: weights shrink by alpha times the learning rate in a step.
+    Weight decay: weights shrink by alpha times the learning rate in a step. With
+    ``learning_rate="vsgd"`` a penalty of alpha / 2 times their squares is part of the loss.
 
 optimizer : str or Optimizer, default="momentum"
     How weights move: "momentum", "sgd", "adam", "rowwise_adam", "rmsprop" or "adagrad", and
     "cs_momentum", "cs_adam", "cs_rmsprop" or "cs_adagrad", which keep the state of matrices of
-    1,024 rows or more in count-sketches, see :class:`sklsh.optimizers.CSAdam`.
+    1,024 rows or more in count-sketches, see :class:`sklsh.optimizers.CSAdam`. Not used with
+    ``learning_rate="vsgd"``.
 
 learning_rate_init : float or "auto", default="auto"
     Rate of the first step. "auto": 0.05, divided by the mean square of the values in X,
     zeros included, of the first call where that is over 1, for "momentum", "sgd" and
-    "cs_momentum"; else 0.001.
+    "cs_momentum"; else 0.001. Not used with ``learning_rate="vsgd"``.
 
-learning_rate : {"linear", "cosine", "invscaling", "constant"}, default="linear"
+learning_rate : {"linear", "cosine", "invscaling", "constant", "vsgd"}, default="linear"
     How the rate goes on: to zero over `fit`, in a straight line or along a cosine; divided
     by the number of the step to the power `power_t`; or not at all. `partial_fit`, which has
-    no end to fall towards, keeps the rate for the first two.
+    no end to fall towards, keeps the rate for the first two. "vsgd", for linear models,
+    `hidden_layer_sizes=()`: each weight has a rate of its own, found from running means of its
+    gradient and curvature, with nothing to tune, see :class:`sklsh.optimizers.VSGD`. A step
+    takes two gradients, and a weight 20 bytes of state.
 
 power_t : float, default=0.5
     Exponent of "invscaling".
@@ -145,7 +150,7 @@ sampled_share_ : float
     Share of all draws that went by scores; less than 1 by the warm-up and `min_gain`.
 
 learning_rate_init_ : float
-    Rate of the first step.
+    Rate of the first step; 0 with ``learning_rate="vsgd"``.
 
 n_iter_ : int
     Epochs, over all calls.
@@ -198,6 +203,9 @@ References
 ----------
 S. Daghaghi, B. Coleman, B. Geordie and A. Shrivastava, "Adaptive sampling for deep learning via
 efficient nonparametric proxies", 2023. arXiv:2311.13583
+
+T. Schaul and Y. LeCun, "Adaptive learning rates and parallelization for stochastic, sparse,
+non-smooth gradients", ICLR 2013. arXiv:1301.3764
 
 A. Katharopoulos and F. Fleuret, "Not all samples are created equal: deep learning with
 importance sampling", ICML 2018. arXiv:1803.00942

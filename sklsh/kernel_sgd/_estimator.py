@@ -33,13 +33,20 @@ from sklsh._sklearn import (
     unchanged_on_error,
     validate_data,
 )
-from sklsh._training import EarlyStopping, Plan, Progress, rate_schedule, split_off
+from sklsh._training import EarlyStopping, Plan, Progress, split_off
 from sklsh.kernel_sgd._fitted import FittedDraws
+from sklsh.kernel_sgd._rates import (
+    automatic_rate,
+    check_rule,
+    described_rule,
+    finds_rates,
+    make_rule,
+    resume_rule,
+    schedule_of,
+)
 from sklsh.kernel_sgd._training import TrainingRows, diverged, train_on_draws
-from sklsh.optimizers import Adagrad, Adam, RMSprop, make_optimizer
 from sklsh.row_sampling import Kernel, Pass, RowDraws
 
-RATE, ADAM_RATE = 0.05, 0.001
 STEPS = 3000  # that "auto" makes at least, within these epochs
 EPOCHS = 10, 200
 SHARED = (
@@ -60,6 +67,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
             "row_score": [StrOptions({"grad_norm", "loss"})],
             "alpha": [at_least(0, Real)],
             "learning_rate_init": [StrOptions({"auto"}), *CONSTRAINTS["learning_rate_init"]],
+            "learning_rate": [StrOptions({"vsgd"}), *CONSTRAINTS["learning_rate"]],
         }
     )
     _loss_unit = 1.0  # what losses of the network are multiplied by to be those of the targets
@@ -203,6 +211,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
             weight = weight[kept]
         if resume:
             self._require_same_loss()
+            resume_rule(self, self._network)
             require_sampler_bytes(self, len(weight))
         else:
             self._create(rows, sizes, partial)
@@ -223,10 +232,9 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         random_state = check_random_state(self.random_state)
         self._network = ScoreNetwork(
             n_features, n_outputs, sizes, loss=self._loss_of_kernel(),
-            epsilon=self._epsilon_of_kernel(), optimizer=make_optimizer(self.optimizer),
-            random_state=random_state,
+            epsilon=self._epsilon_of_kernel(), optimizer=make_rule(self), random_state=random_state,
         )  # fmt: skip
-        self.learning_rate_init_ = automatic_rate(self.optimizer, rows.X)
+        self.learning_rate_init_ = automatic_rate(self, rows.X)
         seeds = random_state.randint(2**31 - 1, size=2).tolist()
         self._progress = Progress(np.random.default_rng(seeds[0]))
         self._draws = RowDraws(make_row_sampler(self, seeds[1]))
@@ -249,12 +257,11 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
             rows, groups = TrainingRows(*(part[kept] for part in rows)), groups[kept]
             if not rows.weight.any():
                 raise ValueError("class_weight leaves no row with a weight to train on.")
-        schedule = self.learning_rate
-        if partial and schedule in ("linear", "cosine"):  # there is no end to fall towards
-            schedule = "constant"
+        if finds_rates(self):
+            self._network.optimizer.l2 = self.alpha
         plan = Plan(
             n_epochs=n_epochs, batch_size=self.batch_size, learning_rate=self._rate(),
-            schedule=rate_schedule(schedule, self.power_t), early_stopping=stopping,
+            schedule=schedule_of(self, endless=partial), early_stopping=stopping,
         )  # fmt: skip
         data = Pass(rows.X, groups, self._exact_scores(rows, plan), self._n_threads)
         try:
@@ -272,7 +279,7 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
 
     def _rate(self):
         """Rate of the first step; "auto" is that of the first call."""
-        if self.learning_rate_init != "auto":
+        if self.learning_rate_init != "auto" and not finds_rates(self):
             self.learning_rate_init_ = self.learning_rate_init
         return self.learning_rate_init_
 
@@ -302,17 +309,18 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
                 "hidden_layer_sizes must be any number of integers of at least 1; "
                 f"got {self.hidden_layer_sizes!r}."
             )
+        check_rule(self, sizes)
         return tuple(sizes)
 
     def _require_memory(self, n, n_features, sizes, n_outputs, partial):
-        n_bytes = bytes_needed(n_features, sizes, n_outputs, make_optimizer(self.optimizer))
+        n_bytes = bytes_needed(n_features, sizes, n_outputs, make_rule(self))
         n_bytes += sampler_bytes(self, n)
         if self.early_stopping and not partial:  # also the best weights so far
             n_bytes += bytes_needed(n_features, sizes, n_outputs, None)
         require_bytes(
             n_bytes,
             f"A network of {n_features:,} features, hidden layers {sizes} and {n_outputs:,} "
-            f"outputs with the state of optimizer={self.optimizer!r}, the sketch and the codes of "
+            f"outputs with the state of {described_rule(self)}, the sketch and the codes of "
             f"{n:,} rows",
             "Smaller hidden_layer_sizes, n_rows or n_buckets take less.",
         )
@@ -355,15 +363,6 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def automatic_rate(optimizer, X):
-    """Rate of the first step, less for features of large values."""
-    if isinstance(make_optimizer(optimizer), (Adam, RMSprop, Adagrad)):
-        return ADAM_RATE
-    values = X.data if sp.issparse(X) else X.ravel(order="K")
-    squares = np.einsum("i,i->", values, values, dtype=np.float64)
-    return RATE / max(1, squares / (X.shape[0] * X.shape[1]))
 
 
 def mean_nnz(X):

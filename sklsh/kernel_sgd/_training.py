@@ -81,6 +81,7 @@ def train_on_draws(network, draws, data, plan, progress, on_epoch, *, row_score,
 
     alpha : float
         Weights shrink by this times the learning rate in each step, after each set of draws.
+        The rate is 0 where the network's own rule sets it, and takes the penalty as well.
 
     loss_unit : float
         What losses are multiplied by where they are told.
@@ -126,7 +127,8 @@ def train_on_draws(network, draws, data, plan, progress, on_epoch, *, row_score,
 
 def diverged(what, plan):
     """The error that says so."""
+    rate = plan.learning_rate
+    advice = f"Lower learning_rate_init={rate}, or scale" if rate else "Scale"
     return ValueError(
-        f"Training diverged: {what}. Lower learning_rate_init={plan.learning_rate}, or scale "
-        "the features, the targets or the weights of rows."
+        f"Training diverged: {what}. {advice} the features, the targets or the weights of rows."
     )
