@@ -36,7 +36,7 @@ SHARED = {
     "alpha": [-1e-4, NAN, INF, None],
     "optimizer": ["adamax", Adam, None],
     "learning_rate_init": [0, -1, NAN, INF, "scale"],
-    "learning_rate": ["adaptive", 0.1, None],
+    "learning_rate": ["adaptive", 0.1, None, "vsgd"],  # the last is for linear models
     "power_t": [-0.5, NAN, "auto"],
     "batch_size": [0, 2.5, "auto"],
     "max_iter": [0, 2.5, "all"],

@@ -68,6 +68,7 @@ def expected_failed_checks(estimator):
         KernelSampledSGD(),
         KernelSampledSGD((), loss="hinge", max_iter=50, warmup=0, min_gain=0),
         KernelSampledSGD(loss="modified_huber", sampler="stale", max_iter=50, early_stopping=True),
+        KernelSampledSGD((), learning_rate="vsgd", sampler="uniform", max_iter=50),
         KernelSampledSGDRegressor(),
         KernelSampledSGDRegressor(
             (), loss="huber", sampler="exact", max_iter=50, warmup=0, min_gain=0

@@ -186,7 +186,7 @@ cdef inline float moved(
     """The weight after a step, at a rate of its own."""
     cdef:
         Batch batch = means(weight, mean.gradient[0], n_batch, sums, c, l2)
-        double signal, spread, rate
+        double signal, share, newton
     if mean.memory[0] <= 0:
         begin(mean, batch, caution)
         if mean.memory[0] <= 0:
@@ -199,10 +199,10 @@ cdef inline float moved(
     if signal == 0:
         mean.memory[0] += 1
         return weight
-    spread = mean.squares[0] / batch.n + (1 - 1 / batch.n) * signal
-    rate = (mean.curvature[0] + EPSILON) / (mean.curvature_squares[0] + EPSILON) * signal / spread
-    mean.memory[0] = <float> (max(1 - signal / mean.squares[0], 0) * mean.memory[0] + 1)
-    return <float> (weight - rate * batch.gradient)
+    share = signal / (mean.squares[0] / batch.n + (1 - 1 / batch.n) * signal)
+    newton = (mean.curvature[0] + EPSILON) / (mean.curvature_squares[0] + EPSILON)
+    mean.memory[0] = <float> (max(1 - share, 0) * mean.memory[0] + 1)
+    return <float> (weight - newton * share * batch.gradient)
 
 
 cdef inline Batch means(

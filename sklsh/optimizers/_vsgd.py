@@ -16,13 +16,13 @@ class VSGD:
     Each weight has running means g, v, h and u of its gradient, of that squared, of its
     curvature and of that squared, over the last `tau` batches or so. It moves by
 
-        w -= h / u * g^2 / (v / n + (1 - 1/n) * g^2) * G
+        w -= h / u * s * G,    s = g^2 / (v / n + (1 - 1/n) * g^2)
 
     G being the mean gradient of the batch's n rows in which the weight's gradient is not zero:
-    a Newton step, less where the curvature varies, and less where gradients are mostly noise,
-    so that rates fall as training comes to its end. `tau` becomes (1 - g^2 / v) tau + 1: the
-    memory is short while gradients agree and long where they do not. A batch that is two
-    standard deviations off in gradient or curvature lengthens it by one.
+    a Newton step, less where the curvature varies, and less by s, the share of the signal in
+    the batch's squared gradient, so that rates fall as training comes to its end. `tau` becomes
+    (1 - s) tau + 1: the memory is short while gradients agree and long where they do not. A
+    batch that is two standard deviations off in gradient or curvature lengthens it by one.
 
     The curvature is that between two gradients on the same rows, at the weights and at the
     weights plus all their mean gradients. A weight moves once it has seen 10 gradients, from
