@@ -9,10 +9,10 @@ expected loss over the least one is told, the median over the seeds, for `VSGD`,
 SGD and Adam at the best of the rates 10^-5, 10^-4.75, ... 10, the same for all seeds.
 
 Linear models on real sets: breast cancer and digits of scikit-learn, and from --data those that
-benchmarks/rows.py reads. `KernelSampledSGD` makes uniform draws, with the rates of
-``learning_rate="vsgd"``, with SGD at the best of a grid of first rates that fall to zero, chosen
-by the loss on the test rows themselves, with Adam at 0.001, and as it is by default. Told are
-test error, test loss, and CPU microseconds of a step, rates and methods taking turns.
+benchmarks/rows.py reads, and the words of 20 newsgroups. `KernelSampledSGD` makes uniform draws,
+with the rates of ``learning_rate="vsgd"``, with SGD at the best of a grid of first rates that
+fall to zero, chosen by the loss on the test rows themselves, with Adam at 0.001, and as it is by
+default. Told are test error, test loss, and CPU microseconds of a step.
 """
 
 import argparse
@@ -26,9 +26,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from results import facts
-from row_tasks import REAL, Task, real_task, scaled
+from row_tasks import Task, real_task, scaled
 from scipy.special import erf
+from selection_curves import jsonl
 from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
@@ -40,7 +42,11 @@ CONDITION = 1e4
 RATES = 10 ** np.arange(-5, 1.01, 0.25)
 CASES = [(f, d, n) for f in ("parabola", "absolute") for d in (1, 20) for n in (1, 10)]
 REAL_RATES = 0.01, 0.03, 0.1, 0.3, 1.0, 3.0
-EPOCHS = {"breast cancer": 50, "digits": 50, "a9a": 5, "letter": 10, "magic04": 10, "mnist": 3}
+TEXT_RATES = 1.0, 3.0, 10.0, 30.0, 100.0, 300.0  # of rows of many small values
+EPOCHS = {
+    "breast cancer": 50, "digits": 50, "a9a": 5, "letter": 10, "magic04": 10, "mnist": 3,
+    "20news": 10,
+}  # fmt: skip
 OF_SKLEARN = {"breast cancer": load_breast_cancer, "digits": load_digits}
 
 
@@ -139,6 +145,24 @@ def of_sklearn(name):
     return Task(name, (X, y), (X_test, y_test))
 
 
+def words(folder):
+    """20 newsgroups by TF-IDF of their words; None where `folder` does not have it."""
+    if not (folder / "20news").exists():
+        return None
+    halves = [jsonl(folder / "20news" / f"{half}.jsonl.gz") for half in ("train", "test")]
+    tfidf = TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32).fit(halves[0][0])
+    return Task("20news", *((tfidf.transform(texts), y) for texts, y in halves))
+
+
+def task_of(name, folder):
+    """A set by its name; None where it is not to be had."""
+    if name in OF_SKLEARN:
+        return of_sklearn(name)
+    if folder is None:
+        return None
+    return words(folder) if name == "20news" else real_task(name, folder)
+
+
 def settings_of(method):
     """Parameters of the estimator for "vsgd", "default", "adam" or a rate of SGD."""
     if isinstance(method, str):
@@ -151,9 +175,10 @@ def settings_of(method):
 
 def real_runs(task, epochs, seeds):
     """For each seed the error, loss and cost of each method, of SGD at its best rate."""
+    rates = TEXT_RATES if task.name == "20news" else REAL_RATES
     for seed in range(seeds):
-        found = {m: fitted(task, m, epochs, seed) for m in ("vsgd", "default", "adam", *REAL_RATES)}
-        best = min(REAL_RATES, key=lambda rate: found[rate]["loss"])
+        found = {m: fitted(task, m, epochs, seed) for m in ("vsgd", "default", "adam", *rates)}
+        best = min(rates, key=lambda rate: found[rate]["loss"])
         named = {m: found[m] for m in ("vsgd", "default", "adam")}
         named["sgd"] = found[best] | {"rate": best}
         for method, result in named.items():
@@ -197,14 +222,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=101, help="of the noisy functions")
     parser.add_argument("--real-seeds", type=int, default=5)
     parser.add_argument("--data", type=Path, help="folder of more real sets")
-    parser.add_argument("--sets", nargs="*", choices=[*OF_SKLEARN, *REAL])
+    parser.add_argument("--sets", nargs="*", choices=EPOCHS, default=[*EPOCHS])
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     functions = list(told(noisy_function(*case, args.seeds) for case in CASES))
     real = []
-    for name in [*OF_SKLEARN, *REAL] if args.sets is None else args.sets:
-        task = of_sklearn(name) if name in OF_SKLEARN else args.data and real_task(name, args.data)
-        if task:
+    for name in args.sets:
+        if task := task_of(name, args.data):
             real += told(real_runs(task, EPOCHS[name], args.real_seeds))
     if args.json:
         run = facts(data=[args.data]) | {"seeds": args.seeds, "functions": functions}

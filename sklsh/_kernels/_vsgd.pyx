@@ -199,7 +199,7 @@ cdef inline float moved(
     if signal == 0:
         mean.memory[0] += 1
         return weight
-    share = signal / (mean.squares[0] / batch.n + (1 - 1 / batch.n) * signal)
+    share = batch.n * signal / (mean.squares[0] + (batch.n - 1) * signal)
     newton = (mean.curvature[0] + EPSILON) / (mean.curvature_squares[0] + EPSILON)
     mean.memory[0] = <float> (max(1 - share, 0) * mean.memory[0] + 1)
     return <float> (weight - newton * share * batch.gradient)
@@ -216,9 +216,8 @@ cdef inline Batch means(
     cdef:
         Batch b
         double n = sums.count[c], each = n_batch / n
-        double penalty = l2 * each, pull = penalty * weight, per_step
-    step = max(fabs(step), EPSILON)
-    per_step = each / step
+        double penalty = l2 * each, pull = penalty * weight
+        double per_step = each / max(fabs(step), EPSILON)
     b.n = n
     b.gradient = each * sums.gradient[c] + pull
     b.squares = (
@@ -252,7 +251,7 @@ cdef inline bint is_outlier(Moments mean, Batch batch) noexcept nogil:
 
 
 cdef inline bint is_far(double value, double mean, double squares, double n) noexcept nogil:
-    return (value - mean) * (value - mean) > LEVEL * LEVEL * (squares - mean * mean) / n
+    return n * (value - mean) * (value - mean) > LEVEL * LEVEL * (squares - mean * mean)
 
 
 cdef inline void average(Moments mean, Batch batch, double share) noexcept nogil:
