@@ -80,8 +80,8 @@ learning_rate : {"linear", "cosine", "invscaling", "constant", "vsgd"}, default=
     by the number of the step to the power `power_t`; or not at all. `partial_fit`, which has
     no end to fall towards, keeps the rate for the first two. "vsgd", for linear models,
     `hidden_layer_sizes=()`: each weight has a rate of its own, found from running means of its
-    gradient and curvature, with nothing to tune, see :class:`sklsh.optimizers.VSGD`. A step
-    takes two gradients, and a weight 20 bytes of state.
+    gradient and curvature, with nothing to tune, see :class:`sklsh.optimizers.VSGD`. It wants
+    scaled features. A step takes two gradients, and state five times the memory of weights.
 
 power_t : float, default=0.5
     Exponent of "invscaling".

@@ -30,6 +30,9 @@ class VSGD:
     weights have a gradient in a row on average. Features that a batch does not contain are
     neither read nor written.
 
+    Features should be scaled: the curvature is measured over a step as long as the mean
+    gradient, and where features are large that leads to where losses for classes are flat.
+
     Parameters
     ----------
     l2 : float, default=0.0
