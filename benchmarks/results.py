@@ -22,6 +22,7 @@ from sampling_tables import (
     softmax_tables,
 )
 from table_parts import mean, short, source
+from vsgd_tables import vsgd_tables
 
 import sklsh
 from sklsh._kernels import _simd
@@ -319,7 +320,7 @@ TABLES = {
     "tail": tail_tables, "recipe": recipe_tables, "mission": mission_tables,
     "phase_transition": phase_transition_tables, "selection_curves": selection_curve_tables,
     "token_hashing": token_hashing_table, "softmax": softmax_tables,
-    "link_prediction": link_prediction_table, "rows": rows_tables,
+    "link_prediction": link_prediction_table, "rows": rows_tables, "vsgd": vsgd_tables,
 }  # fmt: skip
 
 
