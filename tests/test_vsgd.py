@@ -21,6 +21,7 @@ RNG = np.random.default_rng(0)
 X = RNG.standard_normal((300, 5)).astype(np.float32)
 NUMBERS = X @ [1.0, -2.0, 0.5, 0, 3] + 0.3 * RNG.standard_normal(300) + 4
 Y = (NUMBERS > 4).astype(int)
+WIDE = np.column_stack([X, RNG.standard_normal((300, 60))])  # more than a thread takes at a time
 
 
 def vsgd(**settings):
@@ -134,10 +135,10 @@ def test_a_penalised_regression_comes_to_the_closed_form(sampler):
 @pytest.mark.parametrize("sampler", ["uniform", "kernel"])
 def test_threads_and_pickles_change_nothing(sampler):
     settings = {"sampler": sampler, "max_iter": 2, "warm_start": True, **BY_SCORES}
-    one, two = (vsgd(n_jobs=n, **settings).fit(X, Y) for n in (1, 2))
-    one.fit(X, Y).partial_fit(X, Y)
-    two = pickle.loads(pickle.dumps(two)).fit(X, Y)
-    assert_same_weights(one, pickle.loads(pickle.dumps(two)).partial_fit(X, Y))
+    one, two = (vsgd(n_jobs=n, **settings).fit(WIDE, Y) for n in (1, 2))
+    one.fit(WIDE, Y).partial_fit(WIDE, Y)
+    two = pickle.loads(pickle.dumps(two)).fit(WIDE, Y)
+    assert_same_weights(one, pickle.loads(pickle.dumps(two)).partial_fit(WIDE, Y))
     assert one.learning_rate_init_ == 0
 
 
