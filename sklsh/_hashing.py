@@ -5,7 +5,6 @@ A hasher draws its functions once, for vectors of one width, and gives each vect
 """
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from sklsh._kernels import _dwta, _products, _simhash
 from sklsh._memory import aligned_zeros, padded, require_bytes
@@ -83,8 +82,11 @@ class DenseSimHasher:
 
     def __init__(self, width, n_bits, n_tables, random_state):
         self.planes = aligned_zeros((n_bits * n_tables, padded(width)))
-        for plane in self.planes:  # one at a time: they are drawn in float64
-            plane[:width] = random_state.normal(size=width)
+        some = max(1, 4096 // width)  # at a time: they are drawn in float64
+        for first in range(0, len(self.planes), some):
+            block = self.planes[first : first + some, :width]
+            block[...] = random_state.normal(size=block.shape)
+        self.bit_values = 2 ** np.arange(n_bits, dtype=np.float32)  # all sums of them are exact
         self.width = width
         self.n_bits = n_bits
         self.n_tables = n_tables
@@ -103,7 +105,8 @@ class DenseSimHasher:
         """Codes of (some rows of) `vectors`: (n, n_tables) int32, -1 for zero vectors."""
         rows = all_rows(vectors) if rows is None else rows
         codes = np.zeros((len(rows), self.n_tables), dtype=np.int32)
-        for block in gen_batches(len(rows), 1024) if len(rows) else ():
+        for first in range(0, len(rows), 1024):
+            block = slice(first, first + 1024)
             self._hash(vectors[rows[block], : self.width], codes[block], n_threads)
         return codes
 
@@ -114,8 +117,8 @@ class DenseSimHasher:
         projections = np.empty((len(vectors), padded(n_planes)), dtype=np.float32)
         _products.product_nt(left, self.planes, n_planes, projections, n_threads)
         negative = projections[:, :n_planes] < 0
-        for bit in range(self.n_bits):
-            codes |= negative[:, bit :: self.n_bits].astype(np.int32) << bit
+        values = negative.reshape(-1, self.n_bits) @ self.bit_values
+        codes[...] = values.reshape(codes.shape)
         codes[~left.any(axis=1)] = -1
 
     def meeting_probability(self, cosines):
