@@ -19,6 +19,7 @@ from sklsh.optimizers import VSGD, state_bytes
 
 ROWS_AT_ONCE = 4096  # that are scored together
 BACKWARD = 3  # a step's multiply-adds to those of a pass upwards
+OVERHEAD = 2**20  # multiply-adds that take as long as what a layer takes whatever the batch
 
 
 class ScoreNetwork(FeedForward):
@@ -130,11 +131,15 @@ class ScoreNetwork(FeedForward):
         """Whether all weights are."""
         return all(np.isfinite(parameter.weights).all() for parameter in self.parameters)
 
-    def multiply_adds(self, nnz_per_row):
-        """Of a training step, for each row of so many non-zero values on average."""
+    def multiply_adds(self, nnz_per_row, batch_size):
+        """What a training step takes for each of its rows, of so many non-zero values on average.
+
+        It is in multiply-adds of matrix products, as many as take its time: narrow networks
+        spend most of it on other things.
+        """
         widths = [b.weights.shape[1] for b in self.biases]
         dense = sum(n * m for n, m in zip(widths, widths[1:], strict=False))
-        return BACKWARD * (nnz_per_row * widths[0] + dense)
+        return BACKWARD * (nnz_per_row * widths[0] + dense) + len(widths) * OVERHEAD / batch_size
 
 
 def bytes_needed(n_features, hidden_layer_sizes, n_outputs, optimizer):

@@ -6,6 +6,7 @@ import pytest
 from sklsh.row_sampling import Observed, Pass, RowDraws, RowSampler
 
 N = 300
+STEP = 100  # multiply-adds of one
 RNG = np.random.default_rng(0)
 SIZES = RNG.gamma(0.3, 1, N) + 1e-3  # what each row teaches: much or next to nothing
 VALUES = SIZES[:, None] * RNG.standard_normal((N, 3)) + 0.1  # as gradients are
@@ -20,10 +21,11 @@ every_weight = pytest.mark.parametrize("weight", WEIGHTS.values(), ids=WEIGHTS)
 
 
 class Told(RowSampler):
-    """Scores that it is told, at a cost that it is told."""
+    """Scores that it is told, at costs of scoring and learning that it is told, in steps."""
 
-    def __init__(self, scores, cost=0):
+    def __init__(self, scores, cost=0, learning=0):
         self.told, self.cost, self.noted = np.asarray(scores, dtype=float), cost, []
+        self.learning = learning
 
     def scores(self, rows):
         return self.told[rows]
@@ -33,6 +35,9 @@ class Told(RowSampler):
 
     def multiply_adds(self, step):
         return self.cost * step
+
+    def learning_multiply_adds(self):
+        return self.learning * STEP
 
 
 def begun(sampler, weight=WEIGHTS["alike"], seed=0, **others):
@@ -44,7 +49,7 @@ def begun(sampler, weight=WEIGHTS["alike"], seed=0, **others):
     draws = RowDraws(sampler)
     n = len(weight)
     data = Pass(np.zeros((n, 1), np.float32), np.zeros(n), None, 1)
-    draws.begin(data, weight, 100, np.random.default_rng(seed), **defaults | others)
+    draws.begin(data, weight, STEP, np.random.default_rng(seed), **defaults | others)
     return draws
 
 

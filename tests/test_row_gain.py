@@ -14,8 +14,11 @@ from row_draws import (
 )
 
 from sklsh.row_sampling._draws import (
+    HOPELESS,
+    LEARNING,
     PROBE_PERIOD,
     RAREST_PROBE,
+    RUN,
     Gain,
 )
 
@@ -78,13 +81,32 @@ def test_scores_that_tell_are_drawn_by_after_the_warmup():
     assert draws.gain.value > 1.2
 
 
-@pytest.mark.parametrize("cost, share", [(0, True), (0.1, True), (10, False)])
-def test_what_scores_cost_they_have_to_gain(cost, share):
-    """By 1 + 5 cost times the least gain."""
-    draws = begun(Told(SIZES, cost), min_gain=1.2, warmup=2)
+@pytest.mark.parametrize(
+    "cost, learning, pays", [(0, 0, True), (0.08, 0, True), (0.02, 0.3, True), (0.2, 0.3, False)]
+)
+def test_what_scores_cost_they_have_to_gain(cost, learning, pays):
+    """The least gain times the square of 1 + 5 cost + learning."""
+    draws = begun(Told(SIZES, cost, learning), min_gain=1.2, warmup=2)
     run(draws, SIZES, 10)
-    assert (draws.n_by_scores > 0) == share
-    assert (draws.gain.value > 1.2 * (1 + 5 * cost)) == share
+    assert (draws.n_by_scores > 0) == pays
+    assert (draws.gain.value > 1.2 * (1 + 5 * cost + learning) ** 2) == pays
+
+
+@pytest.mark.parametrize(
+    "sizes, learning, share",
+    [(SIZES, 0.06, 1), (SIZES, 0.5, LEARNING / 0.5), (np.ones(N), 0.5, HOPELESS / 0.5)],
+    ids=["cheap", "promising", "hopeless"],
+)
+def test_what_costs_much_is_learnt_of_few_uniform_batches(sizes, learning, share):
+    """So that it takes that share of the steps, in draws of any number of batches."""
+    sampler, batch_size, n_epochs = Told(sizes, learning=learning), 3, 8
+    draws = begun(sampler, min_gain=1.2, warmup=10**6, batch_size=batch_size)
+    run(draws, sizes, n_epochs)
+    learnt = np.concatenate([rows for rows, _, _ in sampler.noted])
+    assert_allclose(len(learnt), share * n_epochs * N, atol=RUN * batch_size)
+    for rows, seen, _ in sampler.noted:
+        np.testing.assert_array_equal(seen.scores, sizes[rows])
+    assert draws.n_drawn == n_epochs * N
 
 
 def test_scores_that_stop_telling_are_left_and_asked_again():

@@ -285,6 +285,19 @@ def test_what_samplers_cost_in_order(cheap, dear):
     assert cheap.multiply_adds(10_000) < dear.multiply_adds(10_000)
 
 
+def test_only_codes_cost_anything_to_learn():
+    """The more, the wider a row is, and the more values of it are folded."""
+    narrow, wide, folded = kernel(), kernel(), kernel()
+    dense = WIDE_X.toarray()
+    for sampler, form in ((narrow, dense[:, :20]), (wide, dense[:, :WIDE]), (folded, dense)):
+        sampler.begin(rows_of(form))
+    costs = [one.learning_multiply_adds() for one in (Stale(), narrow, wide, folded)]
+    assert 0 == costs[0] < costs[1] < costs[2] < costs[3]
+    sparse = kernel()
+    sparse.begin(rows_of(WIDE_X))
+    assert costs[2] < sparse.learning_multiply_adds() < costs[3]
+
+
 SAMPLERS = {"kernel": kernel, "stale": Stale, "exact": Exact, "uniform": Uniform}
 
 

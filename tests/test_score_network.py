@@ -188,6 +188,14 @@ def test_bytes_are_those_taken(sizes, optimizer):
     assert bytes_needed(N_FEATURES, sizes, 5, optimizer) == wanted
 
 
+def test_what_steps_take_is_of_the_rows_and_of_the_batch():
+    """Of layers of 30, 32 and 16 units, padded; by larger batches less."""
+    network = make((21,))
+    per_row = [network.multiply_adds(7.5, n) for n in (1, 64, 10**12)]
+    of_rows = 3 * (7.5 * 32 + 32 * 16)
+    assert_allclose(per_row, of_rows + 2 * _score_network.OVERHEAD / np.array([1, 64, 10**12]))
+
+
 def test_it_knows_whether_it_is_finite():
     network = make()
     assert network.is_finite

@@ -53,12 +53,14 @@ decay : float, default=0.999
     In (0, 1]; what the sketch multiplies earlier rows by with each batch.
 
 warmup : int, default=200
-    Batches, over all calls, that are drawn uniformly first.
+    Batches, over all calls, that are drawn uniformly first. In narrow networks and linear
+    models, whose steps cost little more than to learn from their rows, the sketch learns from
+    some of them: from the fewer if even true scores would not pay.
 
 min_gain : float, default=1.7
     Least `sampling_gain_` at which rows are drawn by scores, if that cost nothing; it rises
-    with what it costs, as a share of the step. Below it draws are uniform, and it is asked now
-    and then whether scores would pay. 0: scores in any case.
+    with the square of what a step with them costs, over one without. Below it draws are uniform,
+    and it is asked now and then whether scores would pay. 0: scores in any case.
 
 alpha : float, default=1e-4
     Weight decay: weights shrink by alpha times the learning rate in a step. With
@@ -190,7 +192,7 @@ Draws are systematic: for as many batches as one set of scores serves, row i com
 expected, rounded up or down, and the batches are dealt from those.
 
 It pays where few rows still teach, a hard region or a rare class among many rows learnt
-long ago, and where a step costs much more than a few look-ups: with hidden layers. It
+long ago, and where a step costs much more than a few look-ups: in wide hidden layers. It
 does not where most rows teach alike, as under noisy labels, or in linear models.
 
 Dense features are centred and scaled for hashing, by the rows of the first call, but not for

@@ -264,11 +264,11 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
             schedule=schedule_of(self, endless=partial), early_stopping=stopping,
         )  # fmt: skip
         data = Pass(rows.X, groups, self._exact_scores(rows, plan), self._n_threads)
+        step = self._network.multiply_adds(data.values_per_row, self.batch_size)
         try:
             self._draws.begin(
-                data, rows.weight, self._network.multiply_adds(mean_nnz(rows.X)),
-                self._progress.random_generator, **draw_settings(self),
-            )  # fmt: skip
+                data, rows.weight, step, self._progress.random_generator, **draw_settings(self)
+            )
             train_on_draws(
                 self._network, self._draws, rows, plan, self._progress, on_epoch,
                 row_score=self.row_score, alpha=self.alpha, loss_unit=self._loss_unit,
@@ -363,8 +363,3 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def mean_nnz(X):
-    """Mean number of values in a row that a step multiplies by."""
-    return X.nnz / X.shape[0] if sp.issparse(X) else X.shape[1]

@@ -1,13 +1,19 @@
 """Draws of rows: by their scores, as long as that pays, each weighted to make up for it."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+
+from sklsh.row_sampling._protocol import Observed
 
 POOL = 2**17  # rows that are scored at a time
 PROBE_BATCHES = 50  # drawn uniformly, before it is asked again whether scores would pay
 PROBE_PERIOD = 8  # once out of so often after the warm-up, and less often each time they do not
 RAREST_PROBE = 64
+LEARNING = 1 / 4  # most that it takes to learn from uniform draws, as a share of their steps,
+HOPELESS = 1 / 16  # and where draws by no scores would pay
+RUN = 8  # batches that are learnt from together, where not from all
 
 
 class Draws(NamedTuple):
@@ -89,6 +95,7 @@ class RowDraws:
         self.n_drawn = self.n_by_scores = 0
         self._until_probe, self._probe_period = PROBE_PERIOD, PROBE_PERIOD
         self._scores_missing = False
+        self._n_batches = 0  # of uniform draws that were asked for
 
     def begin(
         self, data, weight, multiply_adds, generator, *,
@@ -129,16 +136,17 @@ class RowDraws:
             Batches drawn uniformly first, over all calls.
 
         min_gain : float
-            What gain it takes for draws by scores that cost nothing; the more a step costs
-            with them, the more it takes. 0: to draw by scores in any case.
+            What gain it takes for draws by scores that cost nothing; it rises with the square
+            of what a step costs with them. 0: to draw by scores in any case.
         """
         self.sampler.begin(data)
         self._weight, self._generator = weight, generator
         self.batch_size, self.warmup = batch_size, warmup
         self.pool_factor, self.subsample, self.floor = pool_factor, subsample, floor
         self.importance_power = importance_power
-        extra = pool_factor * self.sampler.multiply_adds(multiply_adds) / multiply_adds
-        self._gain_needed = min_gain * (1 + extra)
+        scoring = pool_factor * self.sampler.multiply_adds(multiply_adds) / multiply_adds
+        self._learning = self.sampler.learning_multiply_adds() / multiply_adds
+        self._gain_needed = min_gain * (1 + scoring + self._learning) ** 2
 
     def end(self):
         """Let go of the rows."""
@@ -197,12 +205,35 @@ class RowDraws:
         if draws.ratio is not None:
             ratio = draws.ratio[seen]
         else:
+            worth = self._worth_learning(observed.scores, weight)
+            rows, weight = rows[worth], weight[worth]
+            observed = Observed(*(part[worth] for part in observed))
+            if len(rows) == 0:
+                return
             expected = self.sampler.expected(rows, observed)
             if expected is not None:
                 ratio = self._ratio(expected, weight)
         if ratio is not None:
             self.gain.note(weight * observed.scores, ratio, draws.ratio is not None)
         self.sampler.note(rows, observed, self.batch_size)
+
+    def _worth_learning(self, scores, weight):
+        """Which rows of uniform draws to learn from: where that costs much, few batches of them.
+
+        Draws by the true scores gain most, and those are known without any learning. Where
+        even they would not pay, the least is learnt.
+        """
+        if self._gain_needed == 0 or self._learning <= HOPELESS:
+            return slice(None)
+        gradients = weight * scores
+        promises = np.mean(gradients**2) > self._gain_needed * np.mean(gradients) ** 2
+        every = math.ceil(self._learning / (LEARNING if promises else HOPELESS))
+        n_batches = math.ceil(len(weight) / self.batch_size)
+        batches = np.arange(n_batches)
+        batches = batches[(self._n_batches + batches) // RUN % every == 0]
+        self._n_batches += n_batches
+        worth = (self.batch_size * batches[:, None] + np.arange(self.batch_size)).ravel()
+        return worth[worth < len(weight)]
 
     def _count(self, draws, asks):
         """Keep the books of probes, which get rarer until scores pay."""

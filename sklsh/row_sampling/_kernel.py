@@ -2,7 +2,6 @@
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils import gen_batches
 
 from sklsh._hashing import make_hasher
 from sklsh._memory import aligned_zeros, padded
@@ -17,6 +16,7 @@ TARGET_BINS = 8  # of numbers
 LEAST_SPREAD = 1e-38  # the inverse of a smaller one is no float32
 PRIOR = 0.1  # rows that the mean of all scores counts for, where a row has few neighbours
 CODES = 2**31
+BIT = 80  # multiply-adds that take as long as to put a bit of a code in its place
 SCORE, LOSS, WEIGHT = 0, 1, 2  # columns of the sketch
 N_SUMS = 3
 
@@ -47,9 +47,9 @@ class RowCodes:
         self.fold = random_fold(n_features, random_state) if n_features > WIDE else None
         self.mean = None
         if not sp.issparse(data.X):
-            sample = data.X[:: -(-len(data.X) // SAMPLE)]
-            self.mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
-            spread = sample.std(axis=0, dtype=np.float64)
+            sample = data.X[:: -(-len(data.X) // SAMPLE)].T.astype(np.float64, order="C")
+            self.mean = sample.mean(axis=1).astype(np.float32)
+            spread = sample.std(axis=1)
             scale = 1 / np.where(spread > LEAST_SPREAD, spread, 1)
             self.scale = scale.astype(np.float32)
         self.width = min(n_features, WIDE)
@@ -62,12 +62,14 @@ class RowCodes:
                 shares = np.arange(1, TARGET_BINS) / TARGET_BINS
                 self.bins = np.unique(np.quantile(data.targets, shares))
             self.salt_seed = int(random_state.randint(CODES - 1))
+            self.salts = np.empty(0, dtype=np.int32)
 
     def of(self, data, rows):
         """Codes of the rows with these numbers, (n, n_rows) int32; -1 for those of zeros."""
         codes = np.empty((len(rows), self.hasher.n_tables), dtype=np.int32)
         vectors = aligned_zeros((min(len(rows), ROWS_AT_ONCE), padded(self.width)))
-        for block in gen_batches(len(rows), ROWS_AT_ONCE):
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            block = slice(first, first + ROWS_AT_ONCE)
             part = rows[block]
             dense = vectors[: len(part)]
             self._vectors(data.X[part], dense[:, : self.width])
@@ -75,6 +77,11 @@ class RowCodes:
         if self.include_target:
             self._salt(codes, data.targets[rows])
         return codes
+
+    def multiply_adds(self, data):
+        """Of hashing a row, on average; to fold it takes a look-up for each value."""
+        folding = 0 if self.fold is None else LOOK_UP * data.values_per_row
+        return folding + self.hasher.n_tables * self.hasher.n_bits * (self.width + BIT)
 
     def _vectors(self, X, out):
         if self.mean is not None:
@@ -85,9 +92,13 @@ class RowCodes:
 
     def _salt(self, codes, targets):
         groups = targets if self.bins is None else np.searchsorted(self.bins, targets)
-        salts = np.random.default_rng(self.salt_seed).integers(CODES, size=groups.max() + 1)
-        has_code = codes >= 0
-        np.bitwise_xor(codes, salts.astype(np.int32)[groups][:, None], out=codes, where=has_code)
+        n_groups = groups.max() + 1
+        if len(self.salts) < n_groups:
+            drawn = np.random.default_rng(self.salt_seed).integers(CODES, size=n_groups)
+            self.salts = drawn.astype(np.int32)
+        has_none = codes[:, 0] < 0
+        codes ^= self.salts[groups][:, None]
+        codes[has_none] = -1
 
 
 def random_fold(n_features, random_state):
@@ -202,5 +213,10 @@ class Kernel(RowSampler):
         return 8 * N_SUMS * n_rows * n_buckets + 4 * n_rows * n
 
     def multiply_adds(self, step):
-        """A look-up for each code, and as much to hash."""
+        """A look-up for each code."""
         return LOOK_UP * self.hashing["n_rows"]
+
+    def learning_multiply_adds(self):
+        """Two look-ups for each code, of what was expected and to add to it, and to hash."""
+        look_ups = 2 * LOOK_UP * self.hashing["n_rows"]
+        return look_ups + self.codes.multiply_adds(self._data)

@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
-LOOK_UP = 16  # multiply-adds that take as long as to find and read a number somewhere in memory
+LOOK_UP = 256  # multiply-adds that take as long as to find and read a number somewhere in memory
 
 
 class Pass(NamedTuple):
@@ -30,6 +31,11 @@ class Pass(NamedTuple):
     targets: np.ndarray
     score: object
     n_threads: int
+
+    @property
+    def values_per_row(self):
+        """Mean number of values in a row that are multiplied by."""
+        return self.X.nnz / self.X.shape[0] if sp.issparse(self.X) else self.X.shape[1]
 
 
 class Observed(NamedTuple):
@@ -86,6 +92,10 @@ class RowSampler(ABC):
     @abstractmethod
     def multiply_adds(self, step):
         """Of scoring a row, given those of training on it."""
+
+    def learning_multiply_adds(self):
+        """Of learning from a row, and of what is done once for each."""
+        return 0
 
 
 class Uniform(RowSampler):
