@@ -226,7 +226,7 @@ class RowDraws:
         if self._gain_needed == 0 or self._learning <= HOPELESS:
             return slice(None)
         gradients = weight * scores
-        promises = np.mean(gradients**2) > self._gain_needed * np.mean(gradients) ** 2
+        promises = len(gradients) * (gradients**2).sum() > self._gain_needed * gradients.sum() ** 2
         every = math.ceil(self._learning / (LEARNING if promises else HOPELESS))
         n_batches = math.ceil(len(weight) / self.batch_size)
         batches = np.arange(n_batches)

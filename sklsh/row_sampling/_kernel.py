@@ -11,7 +11,7 @@ from sklsh.sketch._counters import Counters
 NARROW = 128  # features up to which independent projections cost no more than fast rotations
 WIDE = 256  # rows with more features are folded to so many before they are hashed
 ROWS_AT_ONCE = 8192  # hashed together
-SAMPLE = 4096  # rows that tell how features are scaled, about so many at most
+SAMPLE = 1024  # rows that tell how features are scaled, about so many at most
 TARGET_BINS = 8  # of numbers
 LEAST_SPREAD = 1e-38  # the inverse of a smaller one is no float32
 PRIOR = 0.1  # rows that the mean of all scores counts for, where a row has few neighbours
