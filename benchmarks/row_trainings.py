@@ -207,6 +207,7 @@ def judged(training):
 def take_turns(trainings, stretch, along=False):
     """Train all of them, so many steps at a time; results in their order.
 
+    The turns of a round are in random order: each finds the caches as the one before left them.
     CPU seconds are all of the training, from the checks of the input on, and none of the
     evaluation. With `along`, "curve" has steps, CPU seconds and test loss after each turn.
     """
@@ -217,8 +218,10 @@ def take_turns(trainings, stretch, along=False):
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         result = {"method": training.method} | training.settings
         results.append(result | {"cpu_s": cpu, "wall_s": wall, "curve": []})
+    random = np.random.default_rng(0)
     while not all(turn.ended for turn in turns):
-        for training, turn, result in zip(trainings, turns, results, strict=True):
+        for number in random.permutation(len(turns)):
+            training, turn, result = trainings[number], turns[number], results[number]
             if turn.ended:
                 continue
             turn.go_on()

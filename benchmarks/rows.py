@@ -208,7 +208,7 @@ def main():
 
 
 def keep(args, results, parts):
-    """Put a run into the file; of an earlier one it replaces what is of the same tasks."""
+    """Put a run into the file, in the place of what an earlier one has of the same tasks."""
     run = facts(data=[args.data]) | {
         "setting": f"{NETWORK[0]}-{NETWORK[1]} hidden units or, on real sets, a linear model too; "
         f"batches of 64, momentum .9, one thread. Generated: {args.rows:,} rows of 32 features, "
@@ -216,15 +216,21 @@ def keep(args, results, parts):
     }
     if args.json.exists():
         before = json.loads(args.json.read_text())
-        done = {(r["task"], r.get("model")) for r in results}
-        kept = [r for r in before["results"] if (r["task"], r.get("model")) not in done]
-        results = kept + results
+        done = {subject(r) for r in results}
+        places = list(dict.fromkeys(subject(r) for r in before["results"] + results))
+        kept = [r for r in before["results"] if subject(r) not in done]
+        results = sorted(kept + results, key=lambda r: places.index(subject(r)))
         parts = parts or before["parts"]
         commands = before["command"].split("` and `")
         run["command"] = "` and `".join(dict.fromkeys([*commands, run["command"]]))
     head = json.dumps(run | {"parts": parts})
     lines = ",\n".join(json.dumps(result) for result in results)
     args.json.write_text(f'{head[:-1]}, "results": [\n{lines}\n]}}\n')
+
+
+def subject(result):
+    """Task and model that a result is of."""
+    return result["task"], result.get("model")
 
 
 if __name__ == "__main__":
