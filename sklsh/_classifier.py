@@ -20,10 +20,10 @@ from sklsh._constraints import CONSTRAINTS
 from sklsh._explanation import NetworkExplanations
 from sklsh._fitted import FittedNetwork
 from sklsh._head import Head
-from sklsh._memory import require_bytes
 from sklsh._hidden_sampling import check_hidden_sampling, make_network, sampled_layer_bytes
-from sklsh._network import bytes_needed
 from sklsh._layer_tables import PredictionTables
+from sklsh._memory import require_bytes
+from sklsh._network import bytes_needed
 from sklsh._prediction import NetworkPredictions
 from sklsh._samplers import (
     check_negatives,

@@ -45,19 +45,24 @@ def sampled_layer_bytes(settings, sizes, n_batch):
 
 def check_hidden_sampling(settings, sizes):
     """Raise ValueError for settings that layers of these sizes cannot have."""
-    for name, is_one, wanted in [
-        ("hidden_sampling", lambda x: x is None or (isinstance(x, str) and x in KINDS), f"one of {list(KINDS)}"),
-        ("max_active", _is_number_of_units, "an integer of at least 1, or a share in (0, 1]"),
-    ]:
-        value = getattr(settings, name)
-        per_layer = isinstance(value, list | tuple)
-        if per_layer and len(value) != len(sizes):
-            raise ValueError(
-                f"{name} must be {wanted}, or a list with one of those for each of the {len(sizes)} "
-                f"hidden layers; got {value!r}."
-            )
-        if not all(is_one(x) for x in _of_each_layer(value, sizes)):
-            raise ValueError(f"{name} must be {wanted}, or a list of such; got {value!r}.")
+    _check_each("hidden_sampling", settings, sizes, _is_kind, f"one of {list(KINDS)}")
+    units = "an integer of at least 1, or a share in (0, 1]"
+    _check_each("max_active", settings, sizes, _is_number_of_units, units)
+
+
+def _check_each(name, settings, sizes, is_valid, wanted):
+    value = getattr(settings, name)
+    if isinstance(value, list | tuple) and len(value) != len(sizes):
+        raise ValueError(
+            f"{name} must be {wanted}, or a list with one of those for each of the {len(sizes)} "
+            f"hidden layers; got {value!r}."
+        )
+    if not all(map(is_valid, _of_each_layer(value, sizes))):
+        raise ValueError(f"{name} must be {wanted}, or a list of such; got {value!r}.")
+
+
+def _is_kind(value):
+    return value is None or (isinstance(value, str) and value in KINDS)
 
 
 def _is_number_of_units(value):

@@ -24,14 +24,14 @@ SIZES = 20, 24, 18
 
 
 def learn_digits(**settings):
-    usual = {"hidden_layer_sizes": (300, 300), "max_iter": 15, "batch_size": 32}
+    usual = {"hidden_layer_sizes": (300, 300), "max_iter": 2, "batch_size": 32}
     usual |= {"random_state": 0, "learning_rate_init": 0.003, "hidden_sampling": "lsh"}
     return SLIDEClassifier(**(usual | settings)).fit(DIGITS[0], DIGITS[2])
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    return learn_digits(max_iter=4)
+    return learn_digits()
 
 
 def small_batches():
@@ -56,9 +56,7 @@ def test_a_layer_whose_units_are_all_active_is_a_dense_layer(sampling):
         mine[:] = theirs
     weight = np.full(16, 1 / 16, np.float32)
     for X, Y in small_batches():
-        losses = [
-            network.train_step(X, Y, weight, Full(6), 0.5)[0] for network in (dense, sampled)
-        ]
+        losses = [network.train_step(X, Y, weight, Full(6), 0.5)[0] for network in (dense, sampled)]
         assert_allclose(*losses, rtol=1e-5)
     for mine, theirs in zip(
         sampled.coefs + sampled.intercepts, dense.coefs + dense.intercepts, strict=True
@@ -67,16 +65,20 @@ def test_a_layer_whose_units_are_all_active_is_a_dense_layer(sampling):
     assert_allclose(sampled.logits(X), dense.logits(X), rtol=1e-4, atol=1e-5)
 
 
-def test_a_few_units_do_nearly_as_well_as_all_and_random_ones_do_not(fitted):
-    dense = learn_digits(hidden_sampling=None, learning_rate_init=0.001)
-    hashed, random = learn_digits(), learn_digits(hidden_sampling="uniform")
-    scores = [model.score(DIGITS[1], DIGITS[3]) for model in (dense, hashed, random)]
-    assert scores[1] > scores[0] - 0.03
-    assert scores[1] > scores[2] + 0.1
-    assert hashed.multiplications_["share"] < 0.15 and dense.multiplications_ is None
+def test_a_few_units_do_nearly_as_well_as_all_and_random_ones_do_not():
+    models = [
+        learn_digits(hidden_sampling=kind, max_active=0.1, max_iter=8)
+        for kind in (None, "lsh", "uniform")
+    ]
+    dense, hashed, random = (model.score(DIGITS[1], DIGITS[3]) for model in models)
+    print(dense, hashed, random)
+    assert hashed > dense - 0.03 and hashed > random + 0.1
+    dense, hashed, _ = models
+    assert hashed.multiplications_["share"] < 0.25 and dense.multiplications_ is None
 
 
 def test_rows_keep_no_more_units_than_asked(fitted):
+    assert fitted.memory_usage_["tables"] > 0
     *_, last = fitted._network._rows_of_layers(
         sp.csr_array(DIGITS[1].astype(np.float32)), fitted._network.work, 1
     )
@@ -102,7 +104,7 @@ def test_operations_are_counted():
 
 
 def test_result_does_not_depend_on_threads_or_on_other_rows(fitted):
-    again = learn_digits(max_iter=4, n_jobs=2)
+    again = learn_digits(n_jobs=2)
     for mine, theirs in zip(fitted.coefs_, again.coefs_, strict=True):
         assert_array_equal(mine, theirs)
     logits = fitted.decision_function(DIGITS[1])
@@ -114,7 +116,7 @@ def test_result_does_not_depend_on_threads_or_on_other_rows(fitted):
 
 @pytest.mark.parametrize("kind", ["lsh", "uniform"])
 def test_copies_predict_the_same_and_train_on_alike(kind, tmp_path):
-    model = learn_digits(max_iter=2, hidden_sampling=kind)
+    model = learn_digits(hidden_sampling=kind)
     joblib.dump(model, tmp_path / "model")
     copies = [
         pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model", mmap_mode="r"),
@@ -131,7 +133,7 @@ def test_copies_predict_the_same_and_train_on_alike(kind, tmp_path):
 
 
 def test_early_stopping_goes_back_to_the_weights_and_tables_it_scored():
-    model = learn_digits(max_iter=8, early_stopping=True, n_iter_no_change=2)
+    model = learn_digits(max_iter=4, early_stopping=True)
     network = model._network
     for layer in network.hidden_layers:
         assert not layer.units.tables.is_stale
@@ -143,14 +145,14 @@ def test_early_stopping_goes_back_to_the_weights_and_tables_it_scored():
 
 @pytest.mark.parametrize("optimizer", sorted(optimizers.OPTIMIZERS))
 def test_every_optimizer_moves_sampled_layers(optimizer):
-    rate = 0.05 if optimizer in ("sgd", "momentum", "cs_momentum") else 0.005
-    sizes = (1100,) if optimizer.startswith("cs_") else (200,)
+    rate = {"sgd": 0.5, "momentum": 0.1, "cs_momentum": 0.1}.get(optimizer, 0.01)
     model = learn_digits(
-        hidden_layer_sizes=sizes, optimizer=optimizer, learning_rate_init=rate, max_iter=6
-    )
+        hidden_layer_sizes=(1100,), optimizer=optimizer, learning_rate_init=rate,
+        hidden_sampling="uniform", max_active=0.5,
+    )  # fmt: skip
+    print(model.score(DIGITS[1], DIGITS[3]))
     assert model.score(DIGITS[1], DIGITS[3]) > 0.8
     assert (model.memory_usage_["sketches"] > 0) == optimizer.startswith("cs_")
-    assert model.memory_usage_["tables"] > 0
 
 
 def test_multilabel_with_sampled_classes_above_sampled_units():

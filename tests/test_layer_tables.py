@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sklsh._layer_tables import LayerTables, PredictionTables
 from sklsh._memory import padded
 from sklsh._output import OutputLayer
-from sklsh._layer_tables import LayerTables, PredictionTables
 from sklsh._storage import to_bfloat16
 
 N_CLASSES, WIDTH = 500, 20

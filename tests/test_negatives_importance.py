@@ -9,9 +9,9 @@ import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
 from sklsh._batches import as_batch
+from sklsh._layer_tables import LayerTables
 from sklsh._memory import padded
 from sklsh._output import OutputLayer
-from sklsh._layer_tables import LayerTables
 from sklsh.negatives import LSH, Drawn, Full, InBatch, Proposal, RowImportance, RowLSH, Scheduled
 from sklsh.negatives._importance import labels_first
 

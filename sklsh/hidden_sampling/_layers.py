@@ -111,6 +111,10 @@ class FullLayer(HiddenLayer):
         work.products += (2 - is_first) * self.n_units * len(below.indices)
         return d_below
 
+    def silent_units(self, above):
+        """Number of units that no row has."""
+        return self.n_units - len(np.unique(above.indices))
+
     def settle(self, n_threads):
         """Nothing: no part of the layer lags behind its weights."""
 
@@ -197,6 +201,10 @@ class SampledLayer(HiddenLayer):
         n_products = np.dot(np.diff(above.indptr).astype(np.int64), np.diff(below.indptr))
         work.products += (2 - is_first) * int(n_products)
         return d_below
+
+    def silent_units(self, above):
+        """All units if no row has any; else none, as few suffice."""
+        return 0 if len(above.indices) else self.n_units
 
     def settle(self, n_threads):
         """Hash what has changed."""

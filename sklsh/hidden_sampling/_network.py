@@ -88,11 +88,17 @@ class SampledNetwork(Network):
         return rows
 
     def silent_units(self, X, n_threads=1):
-        """Number of hidden units that are zero for all rows of X."""
+        """Number of hidden units that are zero for all rows of X.
+
+        Those of a sampled layer count only if all of them are: few suffice it.
+        """
         for layer in self.hidden_layers:
             layer.settle(n_threads)
         rows = self._rows_of_layers(as_batch(X), Work(), n_threads)
-        return sum(above.shape[1] - len(np.unique(above.indices)) for above in rows[1:])
+        return sum(
+            layer.silent_units(above)
+            for layer, above in zip(self.hidden_layers, rows[1:], strict=True)
+        )
 
     # ---- training ----
 

@@ -155,7 +155,11 @@ def test_of_equal_counts_all_units_have_their_turn():
     for salt in range(200):  # further tables, in which nothing is found, choose the run
         codes = np.array([[0, salt]], np.int32)
         tables = tables_of(np.column_stack([items, np.full(N_UNITS, 200)]), 201)
-        units, n_found, n_read = np.empty((1, 10), np.int32), np.empty(1, np.int32), np.empty(1, int)
+        units, n_found, n_read = (
+            np.empty((1, 10), np.int32),
+            np.empty(1, np.int32),
+            np.empty(1, int),
+        )
         _active_units.most_frequent(codes, *tables, units, n_found, n_read, 1)
         taken[units[0]] += 1
     assert taken.min() > 0 and taken.max() < 120
