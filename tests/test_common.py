@@ -53,6 +53,7 @@ def expected_failed_checks(estimator):
         SLIDEClassifier(dtype="bfloat16"),
         SLIDEClassifier(product_dtype="int8"),
         SLIDEClassifier(active_set="sample", n_active=1),
+        SLIDEClassifier((64, 32), hidden_sampling="lsh", max_active=0.5),
         SLIDEClassifier(n_active=1),
         LSHSoftmaxClassifier(),
         LSHSoftmaxClassifier(n_active=1),
