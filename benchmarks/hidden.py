@@ -5,8 +5,8 @@
 "accuracy": two hidden layers of 1,000 units, of which a row keeps 5 %, beside the dense network
 and beside random units, on pictures of rectangles (1,200 training rows) and of convex regions
 (8,000), drawn anew for each seed, and on mnist, as far as DIR holds it. Operations are those
-of training, hashing included, as shares of the dense network's, and of one that
-passes over zeros of the input.
+of training, hashing included, as shares of the dense network's, which passes over zeros of the
+input, and of one that does not.
 
 "width": CPU microseconds of a training row along the width of one hidden layer, for sampled
 layers, our dense network, and PyTorch's, which multiplies by BLAS. All take turns in one
@@ -94,8 +94,8 @@ def judged(X, y, X_test, y_test, n_epochs, seed, settings):
     if counted:
         zeros = 2 * SIZES[0] * (X.size - np.count_nonzero(X)) * n_epochs
         taken = counted["products"] + counted["hashing"]
-        found |= {"share": counted["share"], "share of nonzero": taken / (counted["dense"] - zeros)}
-        found["hashing"] = counted["hashing"] / taken
+        found |= {"share": counted["share"], "hashing": counted["hashing"] / taken}
+        found["share of dense rows"] = taken / (counted["dense"] + zeros)
     return found | {"accuracy": model.score(X_test, y_test)}
 
 

@@ -228,8 +228,8 @@ class SLIDEClassifier(NetworkClassifier):
 
     multiplications_ : dict of str to float or None
         With `hidden_sampling`, what all steps so far took: multiply-adds of "products", and
-        additions and look-ups of "hashing"; "dense", multiply-adds of a network of the same
-        widths on dense rows; and the "share" of both in that.
+        additions and look-ups of "hashing"; "dense", the multiply-adds of the same network
+        without sampling; and the "share" of the first two in that. Zeros of X count for none.
 
     memory_usage_ : dict of str to int
         Bytes of "weights", "optimizer", "sketches" (of its state), "tables", and their "total".

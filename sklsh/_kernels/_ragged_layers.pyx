@@ -14,6 +14,8 @@ from sklsh._kernels._updates cimport check_rows, checked
 
 cdef enum:
     READ_AHEAD = 8     # rows of weights in flight
+    SPARSE = 16        # a row is, if one in so many places has a value or fewer: else it is
+                       # quicker to multiply by its zeros, too
     CHUNK = 8          # units a thread takes at a time
     VECTORS = 4        # of a unit's width that its update works on: gradient, weights, state
 
@@ -61,7 +63,7 @@ cdef void score_row(
     """Weighted sums of a row at its candidates; `dense` is zero before and after."""
     cdef:
         Py_ssize_t width = weights.shape[1], i, j
-        bint is_dense = 2 * nnz > width
+        bint is_dense = SPARSE * nnz > width
     if is_dense:
         for j in range(nnz):
             dense[indices[j]] += values[j]

@@ -4,11 +4,14 @@
 static float SIMD(sparse_dot)(const float *restrict x, const int32_t *restrict place,
                               const float *restrict row, ptrdiff_t n)
 {
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (ptrdiff_t i = 0; i < n; i++)
-        sum += x[i] * row[place[i]];
-    return sum;
+    float part[4] = {0.0f}; /* several, not to wait for one */
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++)
+            part[k] += x[i + k] * row[place[i + k]];
+    for (; i < n; i++)
+        part[0] += x[i] * row[place[i]];
+    return (part[0] + part[1]) + (part[2] + part[3]);
 }
 
 /* out[i] += factor * row[place[i]] */

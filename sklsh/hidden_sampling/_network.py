@@ -110,7 +110,8 @@ class SampledNetwork(Network):
         n = len(row_weight)
         output = PASSES * round(n * n_classes) * self.sizes[-2]
         self.work.products += output
-        self.work.dense += output + n * dense_products(self.sizes[:-1])
+        nnz = as_batch(X).indptr[-1]
+        self.work.dense += output + dense_products(self.sizes[1:-1], n, int(nnz))
         return loss, n_classes
 
     def step_layers(self, rows, activations, delta, dropout=0.0):
@@ -174,11 +175,10 @@ class SampledNetwork(Network):
             layer.make_writable()
 
 
-def dense_products(widths):
-    """Multiply-adds for a row of a step of a dense network of these widths, input first."""
-    n_features, first, *_ = widths
-    above = sum(n * m for n, m in zip(widths[1:], widths[2:], strict=False))
-    return (PASSES - 1) * n_features * first + PASSES * above
+def dense_products(widths, n_rows, nnz):
+    """Multiply-adds in the layers of a step of a dense network, on rows of nnz values in all."""
+    above = sum(n * m for n, m in zip(widths, widths[1:], strict=False))
+    return (PASSES - 1) * nnz * widths[0] + PASSES * n_rows * above
 
 
 def sampled_bytes(sizes, sampling, n_active, hash_family, n_batch):

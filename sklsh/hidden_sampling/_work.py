@@ -10,14 +10,14 @@ class Work:
     Attributes
     ----------
     products : int
-        Multiply-adds of the layers' products, forward and back. Values that are zero and
-        not stored count for none.
+        Multiply-adds of the layers' products, forward and back. Inputs of zero count for
+        none.
 
     hashing : int
         Additions of the hash functions, of rows and of units, and ids read from buckets.
 
     dense : int
-        Multiply-adds of a network of the same widths without sampling, on dense rows.
+        Multiply-adds of a network of the same widths without sampling, likewise.
     """
 
     products: int = 0
