@@ -11,6 +11,10 @@ BIN := $(VENV)/bin
 KERNEL_TESTS := tests/kernels
 KERNELS := $(wildcard sklsh/_kernels/*.pyx sklsh/_kernels/*.pxd sklsh/_kernels/*.h)
 
+# The fast tests run in a process for each core; their threads, of which there are then more than cores,
+# sleep while they wait.
+test: export OMP_WAIT_POLICY ?= passive
+
 # The data that tests and demo make from the installed sources stay in the environment.
 export SCIKIT_LEARN_DATA ?= $(abspath $(VENV))/data
 
@@ -21,7 +25,7 @@ demo: $(VENV)/demo
 	$(BIN)/python docs/examples/plot_python_calls.py
 
 test: $(VENV)/test
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not slow"
 
 test-all: $(VENV)/test
 	$(BIN)/python -m pytest -q
