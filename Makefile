@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 KERNEL_TESTS := tests/kernels
 KERNELS := $(wildcard sklsh/_kernels/*.pyx sklsh/_kernels/*.pxd sklsh/_kernels/*.h)
 
-# The fast tests run in a process for each core; their threads, of which there are then more than cores,
+# The fast tests run in a process for each core. Their threads, then more than there are cores,
 # sleep while they wait.
 test: export OMP_WAIT_POLICY ?= passive
 
