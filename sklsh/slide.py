@@ -262,6 +262,9 @@ class SLIDEClassifier(NetworkClassifier):
     defense of smart algorithms over hardware acceleration for large-scale deep learning
     systems", 2020. arXiv:1903.03129
 
+    R. Spring and A. Shrivastava, "Scalable and sustainable deep learning via randomized
+    hashing", 2017. arXiv:1602.08194 (`hidden_sampling`)
+
     Examples
     --------
     >>> from sklearn.datasets import make_multilabel_classification

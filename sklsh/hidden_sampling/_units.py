@@ -114,6 +114,11 @@ class LSHUnits:
 
     seed : int
         Draws the hash functions.
+
+    References
+    ----------
+    R. Spring and A. Shrivastava, "Scalable and sustainable deep learning via randomized
+    hashing", 2017. arXiv:1602.08194
     """
 
     def __init__(self, n_in, n_units, n_active, *, hash_family, rehash_every, seed):
