@@ -86,6 +86,7 @@ cdef extern from "row_ops_table.h" nogil:
             float* const* cell, const float* sign, int depth, const float* before,
             const float* after, ptrdiff_t n
         ) noexcept nogil
+        void (*negate)(float* x, ptrdiff_t n) noexcept nogil
         float (*sparse_dot)(
             const float* x, const int* place, const float* row, ptrdiff_t n
         ) noexcept nogil

@@ -7,7 +7,8 @@ the median of its cells times their signs, the second one the minimum of its cel
 
 A row's update asks for its moments, applies the rule to them as to state of its own, and adds
 what has changed to all of its cells, whatever the others have brought there. The sketch stays
-a sum over rows, and the median and the minimum of the cells change by just as much.
+a sum over rows, and the median and the minimum of the cells change by just as much. In a sketch
+of one row the cells are the moments, but for a sign, and the rule moves them in place.
 
 Columns do not meet: each thread works through all rows, in order, on columns of its own. The
 result is the same for any number of threads, and a row's cells are in the cache when it adds.
@@ -22,7 +23,7 @@ from sklsh._kernels._stored cimport prefetch_row, stored
 from sklsh._kernels._updates cimport check_rows, checked
 
 cdef enum:
-    AHEAD = 4            # rows in flight, each with all of its cells
+    CELLS_AHEAD = 24     # cells in flight of each moment, those of a row together
     BLOCK = 256          # features whose gradients are summed before their update
     LINE = 16            # floats in a cache line, which two threads do not share
     BUFFERS = 5          # vectors that an update needs: both moments, before and after, weights
@@ -84,6 +85,19 @@ cdef inline void prefetch_columns(
             prefetch_bytes(sketches.second + cell, n * sizeof(float))
 
 
+cdef inline void move_row(
+    update_rule update, const float* hyper, unsigned int seed, stored* row, float* m, float* v,
+    const float* gradient, float* wide, Py_ssize_t n,
+) noexcept nogil:
+    """Apply the rule to n weights of a row; `wide` holds them as floats meanwhile."""
+    if stored is float:
+        update(row, m, v, gradient, hyper, n)
+    else:
+        ops.widen(row, wide, n)
+        update(wide, m, v, gradient, hyper, n)
+        ops.narrow(wide, row, n, seed)
+
+
 cdef void move_columns(
     update_rule update, const float* hyper, unsigned long long seed,
     stored* weights, const Sketches* sketches,
@@ -98,44 +112,51 @@ cdef void move_columns(
     cdef:
         Py_ssize_t n_columns = sketches.n_columns, width = last - first, i
         int r, depth = sketches.depth
+        Py_ssize_t ahead = 1 + CELLS_AHEAD // depth
+        bint has_first = sketches.first != NULL, has_second = sketches.second != NULL, flipped
         float* m_before = buffer
-        float* m = NULL if sketches.first == NULL else buffer + n_columns
+        float* m = buffer + n_columns if has_first else NULL
         float* v_before = buffer + 2 * n_columns
-        float* v = NULL if sketches.second == NULL else buffer + 3 * n_columns
+        float* v = buffer + 3 * n_columns if has_second else NULL
         float* wide = buffer + 4 * n_columns
+        const float* g
         float sign[MOST_CELLS]
         float unsigned_cells[MOST_CELLS]
         float* m_cell[MOST_CELLS]
         float* v_cell[MOST_CELLS]
         Py_ssize_t cell
+        unsigned int row_seed
         stored* row
     for r in range(depth):
         unsigned_cells[r] = 1
     for i in range(n):
-        if i + AHEAD < n_known:
-            prefetch_row(weights + rows[i + AHEAD] * n_columns + first, width)
-            prefetch_columns(sketches, rows[i + AHEAD], first, width)
+        if i + ahead < n_known:
+            prefetch_row(weights + rows[i + ahead] * n_columns + first, width)
+            prefetch_columns(sketches, rows[i + ahead], first, width)
         for r in range(depth):
             cell = cell_of(sketches, rows[i], r, &sign[r]) + first
-            m_cell[r] = sketches.first + cell
-            v_cell[r] = sketches.second + cell
-        if m != NULL:
+            m_cell[r] = sketches.first + cell if has_first else NULL
+            v_cell[r] = sketches.second + cell if has_second else NULL
+        row, g = weights + rows[i] * n_columns + first, gradient + i * n_columns + first
+        row_seed = <unsigned int> (
+            mix(mix(seed) + rows[i]) + <unsigned long long> first * COLUMN_STEP
+        )
+        if depth == 1:
+            flipped = has_first and sign[0] < 0
+            if flipped:
+                ops.negate(m_cell[0], width)
+            move_row(update, hyper, row_seed, row, m_cell[0], v_cell[0], g, wide, width)
+            if flipped:
+                ops.negate(m_cell[0], width)
+            continue
+        if has_first:
             ops.median_cells(m_cell, sign, depth, m_before, m, width)
-        if v != NULL:
+        if has_second:
             ops.least_cells(v_cell, depth, v_before, v, width)
-
-        row = weights + rows[i] * n_columns + first
-        if stored is float:
-            update(row, m, v, gradient + i * n_columns + first, hyper, width)
-        else:
-            ops.widen(row, wide, width)
-            update(wide, m, v, gradient + i * n_columns + first, hyper, width)
-            ops.narrow(wide, row, width, <unsigned int> (
-                mix(mix(seed) + rows[i]) + <unsigned long long> first * COLUMN_STEP
-            ))
-        if m != NULL:
+        move_row(update, hyper, row_seed, row, m, v, g, wide, width)
+        if has_first:
             ops.add_change(m_cell, sign, depth, m_before, m, width)
-        if v != NULL:
+        if has_second:
             ops.add_change(v_cell, unsigned_cells, depth, v_before, v, width)
 
 

@@ -24,7 +24,7 @@ static const row_ops SIMD(ops) = {
     SIMD(add), SIMD(largest), SIMD(largest_each), SIMD(round_int8), SIMD(weave),
     SIMD(product_int8),
     SIMD(round_int4), SIMD(dot_int4), SIMD(places),
-    SIMD(median_cells), SIMD(least_cells), SIMD(add_change),
+    SIMD(median_cells), SIMD(least_cells), SIMD(add_change), SIMD(negate),
     SIMD(sparse_dot), SIMD(add_picked), SIMD(pick)};
 
 #undef SIMD

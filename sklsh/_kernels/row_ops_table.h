@@ -55,6 +55,7 @@ typedef struct {
                         ptrdiff_t n);
     void (*add_change)(float *const *cell, const float *sign, int depth, const float *before,
                        const float *after, ptrdiff_t n);
+    void (*negate)(float *x, ptrdiff_t n);
     float (*sparse_dot)(const float *x, const int32_t *place, const float *row, ptrdiff_t n);
     void (*add_picked)(float *out, float factor, const float *row, const int32_t *place,
                        ptrdiff_t n);

@@ -29,12 +29,12 @@ static float SIMD(median_at)(float *const *cell, const float *sign, int depth,
 static void SIMD(median_cells)(float *const *cell, const float *sign, int depth,
                                float *restrict out, float *restrict copy, ptrdiff_t n)
 {
-    if (depth == 1) {
-        const float *restrict a = cell[0];
-        const float sign_a = sign[0];
+    if (depth == 2) {
+        const float *restrict a = cell[0], *restrict b = cell[1];
+        const float half_a = sign[0] / 2, half_b = sign[1] / 2;
 #pragma omp simd
         for (ptrdiff_t i = 0; i < n; i++)
-            out[i] = copy[i] = sign_a * a[i];
+            out[i] = copy[i] = half_a * a[i] + half_b * b[i];
     } else if (depth == 3) {
         const float *restrict a = cell[0], *restrict b = cell[1], *restrict c = cell[2];
         const float sign_a = sign[0], sign_b = sign[1], sign_c = sign[2];
@@ -60,6 +60,13 @@ static void SIMD(least_cells)(float *const *cell, int depth, float *restrict out
         for (ptrdiff_t i = 0; i < n; i++)
             out[i] = copy[i] =
                 SIMD(larger)(SIMD(smaller)(SIMD(smaller)(a[i], b[i]), c[i]), 0.0f);
+        return;
+    }
+    if (depth == 2) {
+        const float *restrict a = cell[0], *restrict b = cell[1];
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < n; i++)
+            out[i] = copy[i] = SIMD(larger)(SIMD(smaller)(a[i], b[i]), 0.0f);
         return;
     }
     memcpy(out, cell[0], n * sizeof(float));
@@ -91,6 +98,17 @@ static void SIMD(add_change)(float *const *cell, const float *sign, int depth,
         }
         return;
     }
+    if (depth == 2) {
+        float *restrict a = cell[0], *restrict b = cell[1];
+        const float sign_a = sign[0], sign_b = sign[1];
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const float change = after[i] - before[i];
+            a[i] += sign_a * change;
+            b[i] += sign_b * change;
+        }
+        return;
+    }
     for (int r = 0; r < depth; r++) {
         float *restrict a = cell[r];
         const float sign_a = sign[r];
@@ -98,4 +116,12 @@ static void SIMD(add_change)(float *const *cell, const float *sign, int depth,
         for (ptrdiff_t i = 0; i < n; i++)
             a[i] += sign_a * (after[i] - before[i]);
     }
+}
+
+/* x <- -x */
+static void SIMD(negate)(float *restrict x, ptrdiff_t n)
+{
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        x[i] = -x[i];
 }

@@ -47,7 +47,7 @@ def take_step(rule, state, depth, rows, gradient, kernel="step_rows", n_threads=
 
 
 @KERNELS
-@pytest.mark.parametrize("depth", [1, 3, 4])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
 @pytest.mark.parametrize("rule", RULES)
 def test_equals_the_twin_row_by_row(rule, depth, kernel, simd_level, n_threads):
     for n, n_columns in [(0, 16), (1, 3), (37, 33), (N_ROWS, 48)]:
