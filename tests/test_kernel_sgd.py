@@ -187,9 +187,9 @@ def test_the_loss_curve_tells_of_the_mean_loss(sampler):
 def test_memory_usage_adds_up(sampler):
     model = make(sampler=sampler, n_rows=5, n_buckets=64).fit(X, CLASS)
     usage = model.memory_usage_
-    assert usage["sketch"] == (24 * 5 * 64 if sampler == "kernel" else 0)
+    assert usage["sampler"] == (24 * 5 * 64 if sampler == "kernel" else 0)
     assert usage["weights"] == usage["optimizer"] == 4 * (4 * 16 + 16 * 16 + 2 * 16)
-    assert usage["total"] == sum(usage[name] for name in ("weights", "optimizer", "sketch"))
+    assert usage["total"] == sum(usage[name] for name in ("weights", "optimizer", "sampler"))
 
 
 # ---- inputs ----

@@ -170,7 +170,7 @@ best_validation_score_ : float or None
     The best of them in the last call: that of the weights kept.
 
 memory_usage_ : dict of str to int
-    Bytes of "weights", "optimizer", "sketches" (of its state), "sketch" (of the rows), and their
+    Bytes of "weights", "optimizer", "sketches" (of its state), "sampler" (of the rows), and their
     "total".
 
 n_features_in_ : int

@@ -24,6 +24,6 @@ class FittedDraws(DrawFacts, FittedTraining):
 
     @property
     def memory_usage_(self):
-        """Bytes of weights, optimizer state, its sketches, that of rows, and their total."""
-        usage = self._network_usage | {"sketch": self._draws.sampler.nbytes}
+        """Bytes of weights, optimizer state, its sketches, sampler of rows, and their total."""
+        usage = self._network_usage | {"sampler": self._draws.sampler.nbytes}
         return usage | {"total": sum(usage.values())}
