@@ -109,7 +109,7 @@ class SLIDEClassifier(NetworkClassifier):
         of another size, so that another rate may be the best. "momentum" and "sgd" want a
         larger `learning_rate_init` than the default, 0.1 or 1. "cs_adam", "cs_rmsprop",
         "cs_adagrad" and "cs_momentum" keep the state of matrices of 1,024 rows or more in
-        count-sketches of a fifth of its size, see :class:`sklsh.optimizers.CSAdam`.
+        count-sketches of a fifth of its rows, see :class:`sklsh.optimizers.CSAdam`.
 
     learning_rate_init : float, default=0.005
         Rate of the first step.
@@ -123,11 +123,11 @@ class SLIDEClassifier(NetworkClassifier):
         Exponent of "invscaling".
 
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay of the first and second moment of "adam", "rowwise_adam" and "cs_adam", in
-        [0, 1). At `beta_1=0` no first moment is kept.
+        Decay of the first and second moment of "adam" and "rowwise_adam", in [0, 1). At
+        `beta_1=0` no first moment is kept, and "cs_adam" never keeps one.
 
     epsilon : float, default=1e-8
-        What these three add to the root of the second moment; 1e-30 to 1e30.
+        What all three add to the root of the second moment; 1e-30 to 1e30.
 
     batch_size : int or "auto", default="auto"
         Rows of a step. "auto" is the power of two nearest to a hundredth of the rows,

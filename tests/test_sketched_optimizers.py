@@ -5,11 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
-from models import assert_same_weights, make, wide_model, wide_problem
+from models import assert_same_weights, wide_model, wide_problem
 from numpy.testing import assert_allclose, assert_array_equal
 from reference_optimizers import cells_of
 
-from sklsh import KernelSampledSGD, LSHSoftmaxClassifier
+from sklsh import KernelSampledSGD, LSHSoftmaxClassifier, SLIDEClassifier
 from sklsh._network import Network, bytes_needed
 from sklsh._samplers import product_dtype_for
 from sklsh._score_network import ScoreNetwork
@@ -17,7 +17,6 @@ from sklsh._score_network import bytes_needed as bytes_of_scores
 from sklsh.metrics import precision_at_k
 from sklsh.optimizers import (
     OPTIMIZERS,
-    SGD,
     Adagrad,
     Adam,
     CSAdagrad,
@@ -33,7 +32,7 @@ from sklsh.optimizers import (
 N_ROWS, WIDTH = 12, 21  # no multiple of a vector register
 TWINS = [
     (CSMomentum, Momentum, (0.7,)),
-    (CSAdam, Adam, ()),
+    (CSAdam, Adam, (0.9,)),
     (CSAdam, Adam, (0, 0.9)),
     (CSRMSprop, RMSprop, (0.9,)),
     (CSAdagrad, Adagrad, ()),
@@ -87,7 +86,7 @@ def test_without_collisions_it_is_the_dense_optimizer(kind, dense_kind, settings
 
 
 def test_sums_of_squares_are_never_underestimated_and_add_up():
-    adagrad, shared = sketched(40, compression=0.5)
+    adagrad, shared = sketched(40, compression=0.5, depth=3)
     total = np.zeros((40, WIDTH))
     for rate, rows, gradient in updates(30, 40, most=20):
         adagrad.begin_step(rate)
@@ -104,11 +103,21 @@ def test_sums_of_squares_are_never_underestimated_and_add_up():
     assert (estimate > total * 1.1).any()  # collisions there are
 
 
+@pytest.mark.parametrize("kind", [CSAdam, CSRMSprop])
+def test_cells_are_means_of_second_moments(kind):
+    optimizer = kind(beta_2=0.999, compression=0.1, min_rows=1)
+    shared = Parameter.zeros((3000, 16), optimizer)
+    optimizer.begin_step(0.1)
+    rows = np.arange(3000, dtype=np.int32)
+    optimizer.step(shared, rows, np.full((3000, 16), 2, dtype=np.float32))
+    assert_allclose(shared.slots[1].mean(), 0.001 * 2**2, rtol=1e-2)
+
+
 @pytest.mark.parametrize("every", [None, 3])
 @pytest.mark.parametrize("step", ["step", "step_embedding"])
 def test_cleaning_scales_the_second_moment_when_due(step, every):
     adam = CSAdam(
-        beta_2=0.5, min_rows=1, compression=0.5, clean_every=every, clean_factor=0.25
+        0.9, 0.5, min_rows=1, compression=0.5, depth=3, clean_every=every, clean_factor=0.25
     )  # fmt: skip
     _, shared = sketched(optimizer=adam)
     rows = np.zeros(1, dtype=np.int32)
@@ -143,14 +152,14 @@ def test_small_parameters_keep_state_of_their_own(shape, kind, dense_kind, setti
     (0.2, 3, 600), (0.2, 1, 600), (0.1, 3, 300), (0.1, 7, 301), (1e-9, 4, 4),
 ])  # fmt: skip
 def test_compression_is_the_share_of_cells(compression, depth, cells):
-    adam = CSAdam(compression=compression, depth=depth)
+    adam = CSAdam(0.9, compression=compression, depth=depth)
     made = Parameter.zeros((3000, 16), adam)
     assert [slot.shape for slot in made.slots] == [(cells, 16)] * 2
     assert made.sketch_bytes == made.state_bytes == 2 * cells * 16 * 4
 
 
 def test_frozen_copies_begin_anew_and_trained_ones_go_on():
-    adam, shared = sketched(optimizer=CSAdam(min_rows=1))
+    adam, shared = sketched(optimizer=CSAdam(0.9, min_rows=1))
     shared.slots[0][:] = 1
     frozen = shared.frozen()
     assert frozen.state_bytes == frozen.sketch_bytes == 0
@@ -163,7 +172,7 @@ def test_frozen_copies_begin_anew_and_trained_ones_go_on():
 
 
 def test_state_of_another_kind_is_refused():
-    adam = CSAdam(min_rows=1, compression=1)  # as many cells as there are rows
+    adam = CSAdam(0.9, min_rows=1, compression=1)  # as many cells as there are rows
     dense, shared = Parameter(weights(), Adam()), Parameter(weights(), adam)
     assert dense.slots[0].shape == shared.slots[0].shape
     rows, gradient = np.zeros(1, dtype=np.int32), np.ones((1, WIDTH), dtype=np.float32)
@@ -202,13 +211,13 @@ def test_settings_out_of_range_are_refused_by_name(kind, setting):
 
 def test_settings_are_shown():
     assert repr(CSMomentum(0.8, compression=0.1)) == (
-        "CSMomentum(momentum=0.8, compression=0.1, depth=3, min_rows=1024)"
+        "CSMomentum(momentum=0.8, compression=0.1, depth=1, min_rows=1024)"
     )
     assert "second_moment" not in repr(CSAdam())
 
 
 def test_names_make_optimizers():
-    made = make_optimizer("cs_adam", beta_1=0, beta_2=0.5, epsilon=1e-3)
+    made = make_optimizer("cs_adam", beta_1=0.8, beta_2=0.5, epsilon=1e-3)
     assert type(made) is CSAdam and (made.beta_1, made.beta_2, made.epsilon) == (0, 0.5, 1e-3)
     kinds = [CSAdagrad, CSMomentum, CSRMSprop]
     assert [type(make_optimizer(f"cs_{k.__name__[2:].lower()}", beta_1=0)) for k in kinds] == kinds
@@ -252,8 +261,8 @@ def test_random_state_fixes_every_bit_for_any_n_jobs(name, settings):
 def test_memory_usage_tells_sketches_apart():
     features, Y = wide_problem()
     usage = wide_model((32,), optimizer="cs_adam").fit(features, Y).memory_usage_
-    assert usage["sketches"] == 2 * 600 * 32 * 4  # of 3000 rows of outputs
-    assert usage["optimizer"] == 2 * 4 * (400 * 32 + 32 + 3000)  # embedding and biases
+    assert usage["sketches"] == 600 * 32 * 4  # of 3000 rows of outputs
+    assert usage["optimizer"] == 4 * (400 * 32 + 32 + 3000)  # embedding and biases
     parts = ("weights", "optimizer", "sketches", "tables")
     assert usage["total"] == sum(usage[part] for part in parts)
 
@@ -294,7 +303,7 @@ def test_8_bit_steps_take_the_dense_rules(optimizer):
     assert precision_at_k(Y, model.predict_top_k(features, 1)[0], k=1) > 0.8
 
 
-@pytest.mark.parametrize("optimizer", ["rmsprop", "adagrad", *SKETCHED])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_other_estimators_take_all_names(optimizer):
     rng = np.random.RandomState(0)
     X = rng.normal(size=(300, 1200)).astype(np.float32)
@@ -312,9 +321,10 @@ def test_other_estimators_take_all_names(optimizer):
     assert softmax.fit(X, y).score(X, y) > 0.75
 
 
-def test_callers_may_bring_an_instance():
-    features, Y = wide_problem()
-    cs = CSRMSprop(compression=0.1, depth=1)
-    model = make(optimizer=cs, max_iter=1).fit(features, Y)
-    assert model.memory_usage_["sketches"] == 300 * 16 * 4
-    assert cs.t == 0 and SGD().t == 0
+@pytest.mark.parametrize("kind", [SLIDEClassifier, LSHSoftmaxClassifier, KernelSampledSGD])
+def test_callers_may_bring_an_instance(kind):
+    X, y = np.random.RandomState(0).normal(size=(40, 1200)), np.arange(40) % 2
+    cs = CSRMSprop(compression=0.1)
+    model = kind((16,), optimizer=cs, max_iter=1).fit(X, y)
+    assert model.memory_usage_["sketches"] == 120 * 16 * 4
+    assert cs.t == 0

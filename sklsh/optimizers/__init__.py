@@ -37,19 +37,22 @@ OPTIMIZERS = {
     "rowwise_adam": partial(Adam, second_moment="row"),
     "sgd": SGD,
 }
-ADAMS = ("adam", "rowwise_adam", "cs_adam")
+TAKEN = {  # settings of estimators that optimizers take
+    "adam": ("beta_1", "beta_2", "epsilon"), "rowwise_adam": ("beta_1", "beta_2", "epsilon"),
+    "cs_adam": ("beta_2", "epsilon"),
+}  # fmt: skip
 
 
 def make_optimizer(optimizer, **adam):
     """Fresh optimizer from a name, a key of `OPTIMIZERS`, or an instance.
 
     `adam` are the settings of "adam", "rowwise_adam" and "cs_adam", where they are asked for
-    by name. An instance is copied and its step count starts again, so that one instance can
-    serve as a parameter of many estimators.
+    by name; the last has no use for `beta_1`. An instance is copied and its step count starts
+    again, so that one instance can serve as a parameter of many estimators.
     """
     if isinstance(optimizer, str):
-        settings = adam if optimizer in ADAMS else {}
-        return OPTIMIZERS[optimizer](**settings)
+        taken = TAKEN.get(optimizer, ())
+        return OPTIMIZERS[optimizer](**{k: v for k, v in adam.items() if k in taken})
     fresh = copy.copy(optimizer)
     fresh.t = 0
     return fresh

@@ -11,6 +11,8 @@ from sklsh._memory import aligned_zeros
 from sklsh.optimizers._base import Optimizer, check_fraction, check_gradient, check_positive
 from sklsh.optimizers._dense import Adagrad, Adam, Momentum, RMSprop
 
+GAIN_2 = 2  # place of 1 - beta_2 among the numbers of rules with a moving second moment
+
 
 class Sketched(Optimizer):
     """Mixin that takes the moments of its base class from count-sketches.
@@ -19,6 +21,7 @@ class Sketched(Optimizer):
     """
 
     clean_every = None
+    averages = False  # whether a cell of second moments is the mean of its rows, not the sum
 
     def _sketch_with(self, *, compression, depth, min_rows, clean_every=None, clean_factor=None):
         check_positive(compression=compression)
@@ -98,10 +101,12 @@ class Sketched(Optimizer):
 
     def _state_of(self, parameter):
         """What the kernels of sketched state take first; cleans the second moment if it is due."""
-        *first, seed, weights, m, v = super().step_of(parameter)
+        rule, hyper, seed, weights, m, v = super().step_of(parameter)
+        if self.averages:
+            hyper[GAIN_2] *= min(1, len(v) / self.depth / len(weights))
         if self.clean_every is not None and self.t % self.clean_every == 0:
             v *= np.float32(self.clean_factor)
-        return *first, seed, weights, m, v, self.depth, int(parameter.seed)
+        return rule, hyper, seed, weights, m, v, self.depth, int(parameter.seed)
 
 
 class CSMomentum(Sketched, Momentum):
@@ -123,30 +128,36 @@ class CSMomentum(Sketched, Momentum):
     via count-sketches", 2019. arXiv:1902.00179
     """
 
-    def __init__(self, momentum=0.9, *, compression=0.2, depth=3, min_rows=1024):
+    def __init__(self, momentum=0.9, *, compression=0.2, depth=1, min_rows=1024):
         super().__init__(momentum)
         self._sketch_with(compression=compression, depth=depth, min_rows=min_rows)
 
 
 class CSAdam(Sketched, Adam):
-    """Adam with both moments in count-sketches.
+    """Adam with its moments in count-sketches, as a rule without a first one.
 
     A moment's sketch has `depth` rows of cells, each cell a vector as long as a row of
     weights. A row of weights has one cell in each, drawn by a hash of its number, and shares
     it with others. The first moment of a row is the median of its cells, which bear random
     signs, and the second the minimum of its cells, which do not. An update asks for the
     moments, moves them as Adam does, and adds the change to all cells of the row; rows of a
-    step are taken one after another. Without collisions this is Adam.
+    step are taken one after another. If no rows share cells this is Adam.
+
+    An update moves a cell of second moments by ``1 - beta_2``, divided by the number of rows
+    that share a cell on average: the cell is the mean of its rows, not their sum, whose steps
+    would be too small. To the first moment the other rows bring noise as large as itself. It
+    costs more accuracy than the moment is worth, see ``benchmarks/optimizers.py``, and there
+    is none by default.
 
     Matrices of fewer than `min_rows` rows and biases take little memory as it is, and keep
     moments of their own.
 
-    A row's update goes through `depth` vectors for each moment where Adam goes through one,
-    so that a step takes longer. With `beta_1=0` it goes through one sketch, not two.
+    A row's update goes through `depth` vectors for each moment where Adam goes through one.
+    With one row and no first moment a step takes no longer than Adam's.
 
     Parameters
     ----------
-    beta_1 : float, default=0.9
+    beta_1 : float, default=0
         Decay of the first moment, in [0, 1). At 0 the gradient takes the place of the
         first moment, and there is no sketch of it.
 
@@ -159,17 +170,16 @@ class CSAdam(Sketched, Adam):
     compression : float, default=0.2
         Cells of a sketch, all its rows together, as a share of the rows of weights.
 
-    depth : int, default=3
+    depth : int, default=1
         Rows of a sketch, 1 to 16. `compression` does not change with it: more rows are
         shorter.
 
     min_rows : int, default=1024
         Rows that a matrix has at least if its moments are sketched.
 
-    clean_every : int or None, default=1000
-        Steps after which the sketch of the second moment is multiplied by `clean_factor`;
-        None for never. What collisions have brought there makes steps smaller than Adam's,
-        and decays slowly.
+    clean_every : int or None, default=None
+        Steps after which the sketch of the second moment is multiplied by `clean_factor`, as
+        published, to be rid of what collisions have brought there; None for never.
 
     clean_factor : float, default=0.25
         In [0, 1).
@@ -184,17 +194,19 @@ class CSAdam(Sketched, Adam):
     >>> import numpy as np
     >>> from sklsh.optimizers import Adam, CSAdam, Parameter
     >>> weights = np.zeros((3000, 64), dtype=np.float32)
-    >>> for adam in [Adam(), CSAdam(), CSAdam(compression=0.1), CSAdam(beta_1=0)]:
+    >>> for adam in [Adam(), CSAdam(), CSAdam(compression=0.1), CSAdam(beta_1=0.9)]:
     ...     print(Parameter(weights, adam).state_bytes)
     1536000
+    153600
+    76800
     307200
-    153600
-    153600
     """
 
+    averages = True
+
     def __init__(
-        self, beta_1=0.9, beta_2=0.999, epsilon=1e-8, *, compression=0.2, depth=3, min_rows=1024,
-        clean_every=1000, clean_factor=0.25,
+        self, beta_1=0, beta_2=0.999, epsilon=1e-8, *, compression=0.2, depth=1, min_rows=1024,
+        clean_every=None, clean_factor=0.25,
     ):  # fmt: skip
         super().__init__(beta_1, beta_2, epsilon)
         self._sketch_with(
@@ -225,9 +237,11 @@ class CSRMSprop(Sketched, RMSprop):
     via count-sketches", 2019. arXiv:1902.00179
     """
 
+    averages = True
+
     def __init__(
-        self, beta_2=0.99, epsilon=1e-8, *, compression=0.2, depth=3, min_rows=1024,
-        clean_every=1000, clean_factor=0.25,
+        self, beta_2=0.99, epsilon=1e-8, *, compression=0.2, depth=1, min_rows=1024,
+        clean_every=None, clean_factor=0.25,
     ):  # fmt: skip
         super().__init__(beta_2, epsilon)
         self._sketch_with(
@@ -248,7 +262,7 @@ class CSAdagrad(Sketched, Adagrad):
         Added to the root of the sum of squares.
 
     compression, depth, min_rows, clean_every, clean_factor
-        Of the sketch, see :class:`CSAdam`; by default it is never cleaned.
+        Of the sketch, see :class:`CSAdam`.
 
     References
     ----------
@@ -257,7 +271,7 @@ class CSAdagrad(Sketched, Adagrad):
     """
 
     def __init__(
-        self, epsilon=1e-10, *, compression=0.2, depth=3, min_rows=1024, clean_every=None,
+        self, epsilon=1e-10, *, compression=0.2, depth=1, min_rows=1024, clean_every=None,
         clean_factor=0.5,
     ):  # fmt: skip
         super().__init__(epsilon)
