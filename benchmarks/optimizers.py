@@ -1,111 +1,153 @@
-"""Optimizers with state for each weight beside those on count-sketches.
+"""What optimizers with state in count-sketches cost, save and learn, beside dense ones.
 
-    python benchmarks/optimizers.py [--classes N] [--rows N] [--systems NAME ...]
+    python benchmarks/optimizers.py [--tasks synthetic documents words memory] [--data DIR]
+        [--tokens FILE.npz] [--systems NAME ...] [--epochs 2] [--seeds 3] [--json FILE]
 
-A network over many labels, on the data of make_xmc_classification, is trained for an epoch
-at a constant rate with each optimizer, turn by turn in stretches of batches, on one thread.
-Printed for each:
+"synthetic" has the data of make_xmc_classification; "documents" those of DIR, in a form that
+benchmarks/xmc.py reads; "words" asks LSHSoftmaxClassifier for the next word of a text, whose
+arrays FILE.npz holds as benchmarks/softmax.py reads them. Under each optimizer the same network
+is trained for --epochs epochs at a rate that falls to 0, with the same batches; all of a seed
+take turns in one process, on one thread. Kept for each: CPU microseconds of a training row, the
+median over stretches of batches; bytes of the optimizer's state; after each epoch P@1 in percent
+and, for words, the exact perplexity of the test rows; and the loss of the epochs.
 
-    P@1        on the test rows, after the epoch
-    CPU us     CPU microseconds of a training row, the median over the stretches
-    x Adam     the same over that of the first optimizer
-    step us    of it, those that the optimizer's own steps take
-    state MB   moments, in sketches or not
+"memory" trains an epoch over 670,091 labels in a process of its own, as benchmarks/width.py does,
+and keeps how far the peak of resident memory rose above interpreter, libraries and data.
 """
 
 import argparse
 import os
-import time
+from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import numpy as np
+import softmax
+import width
+from optimizer_trainings import SYSTEMS, Task, take_turns
+from results import facts
+from xmc import read, scaled
 
-from sklsh import SLIDEClassifier
 from sklsh.datasets import make_xmc_classification
-from sklsh.metrics import precision_at_k
-from sklsh.optimizers import Adam, CSAdam, CSRMSprop, RMSprop
 
-SYSTEMS = {
-    "adam": Adam(),
-    "cs_adam .2": CSAdam(compression=0.2),
-    "cs_adam .2, beta_1 0": CSAdam(beta_1=0, compression=0.2),
-    "rmsprop": RMSprop(0.999),
-    "cs_rmsprop .1": CSRMSprop(0.999, compression=0.1),
-}
+USUAL = "Adam", "cs_adam", "cs_adam, beta_1=.9", "RMSprop", "cs_rmsprop, 10 %"
+FEATURES, NOISE, NEGATIVES, TEST_ROWS = 135_909, 0.65, 2000, 5000  # of synthetic labels
+LARGE = 670_091
+MEASURED = {  # systems of benchmarks/width.py
+    "lsh": "Adam", "lsh-cs-adam": "cs_adam", "lsh-cs-rmsprop": "cs_rmsprop, 10 %"
+}  # fmt: skip
 
 
-class Timed:
-    """An optimizer's own time, noted on the way."""
-
-    def __init__(self, optimizer):
-        self.seconds = 0.0
-        for name in ("step", "step_embedding"):
-            setattr(optimizer, name, self._timed(getattr(optimizer, name)))
-
-    def _timed(self, step):
-        def timed(*args):
-            start = time.process_time()
-            step(*args)
-            self.seconds += time.process_time() - start
-
-        return timed
+def synthetic_task(args):
+    """Many labels, a cluster of features each."""
+    n = args.rows
+    X, Y = make_xmc_classification(
+        n + TEST_ROWS, FEATURES, args.classes, noise=NOISE, random_state=0
+    )  # fmt: skip
+    settings = {
+        "loss": "softmax", "correction": "none", "n_active": NEGATIVES, "batch_size": 256,
+        "learning_rate_init": 4e-3, "input_dropout": 0, "hidden_dropout": 0,
+    }  # fmt: skip
+    described = f"{NEGATIVES:,} negatives, batch 256, rate .004, plain softmax, no dropout"
+    name = f"{args.classes:,} synthetic labels"
+    return Task(name, (X[:n], Y[:n]), (X[n:], Y[n:]), settings, described)
 
 
-def train(X, Y, args):
-    """Train all models on stretches in turns: {name: (model, CPU us, step us)} a row."""
-    models, clocks, spent = {}, {}, {}
-    for name in args.systems:
-        models[name] = SLIDEClassifier(
-            (args.hidden,), optimizer=SYSTEMS[name], negatives=args.sampler,
-            n_active=args.negatives, batch_size=args.batch, learning_rate_init=args.rate,
-            product_dtype="float32", random_state=0,
-        )  # fmt: skip
-        spent[name] = []
-    n_rows = args.stretch * args.batch
-    for first in range(0, X.shape[0], n_rows):
-        rows = slice(first, min(first + n_rows, X.shape[0]))
-        for name, model in models.items():
-            before = clocks[name].seconds if name in clocks else 0.0
-            start = time.process_time()
-            model.partial_fit(X[rows], Y[rows])
-            cpu = time.process_time() - start
-            if name in clocks:  # the first stretch makes the model
-                own = clocks[name].seconds - before
-                spent[name].append(np.array([cpu, own]) / (rows.stop - first) * 1e6)
-            else:
-                clocks[name] = Timed(model._network.optimizer)
-    return {name: (models[name], *np.median(spent[name], axis=0)) for name in models}
+def documents_task(args):
+    """Texts and their labels."""
+    X, X_test, Y, Y_test = read(args.data.resolve())
+    X, X_test = scaled(X, X_test)
+    settings = {"batch_size": 512}
+    name = f"{args.data.name}, {Y.shape[1]:,} labels"
+    return Task(name, (X, Y), (X_test, Y_test), settings, "all else at its defaults")
+
+
+def words_task(args):
+    """The next word."""
+    task = softmax.task_of(
+        argparse.Namespace(
+            tokens=args.tokens,
+            window=4,
+            rows=None,
+            valid_rows=1,
+            test_rows=args.test_rows,
+        )
+    )
+    settings = task.settings | {"batch_size": 512}
+    return Task(task.name, task.train, task.test, settings, "all else at its defaults")
+
+
+def learning(task, args):
+    """The run of a task: all optimizers, seed by seed."""
+    task = task._replace(settings=task.settings | {"hidden_layer_sizes": (args.hidden,)})
+    results = []
+    for seed in range(args.seeds):
+        found = take_turns(args.systems, task, args.epochs, seed, args.stretch)
+        for name, figures in found.items():
+            results.append({"method": name, "seed": seed} | rounded(figures))
+            print("  ".join(f"{k} {v}" for k, v in results[-1].items()), flush=True)
+    n_rows, n_features = task.train[0].shape
+    return {
+        "data": f"{task.name}, {n_rows:,} rows of {n_features:,} features",
+        "setting": f"hidden {args.hidden}, {task.described}, {args.epochs} epochs, products in "
+        "floats where nothing else is said, one thread",
+        "results": results,
+    }
+
+
+def rounded(figures):
+    """Four digits of each."""
+    return {
+        k: [float(f"{x:.4g}") for x in v] if isinstance(v, list) else float(f"{v:.4g}")
+        for k, v in figures.items()
+    }
+
+
+def memory(args):
+    """The run of the peaks."""
+    X, Y = make_xmc_classification(
+        args.rows, FEATURES, LARGE, noise=NOISE, random_state=0
+    )  # fmt: skip
+    usual = argparse.Namespace(hidden=args.hidden, batch=256, negatives=NEGATIVES, rate=4e-3)
+    results = []
+    found = width.peaks(MEASURED, X, Y, usual)
+    for title, (peak, model) in zip(MEASURED.values(), found, strict=True):
+        figures = {"peak_mb": peak / 1e6, "model_mb": model / 1e6}
+        results.append({"method": title} | rounded(figures))
+        print(results[-1], flush=True)
+    return {
+        "data": f"{LARGE:,} synthetic labels, {args.rows:,} rows of {FEATURES:,} features",
+        "setting": f"hidden {args.hidden}, {NEGATIVES:,} negatives, one epoch, one thread",
+        "results": results,
+    }
 
 
 def main():
-    """Run and print."""
+    """Run, print, and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--classes", type=int, default=131_072)
-    parser.add_argument("--features", type=int, default=135_909)
-    parser.add_argument("--rows", type=int, default=50_000, help="training rows")
-    parser.add_argument("--test-rows", type=int, default=5_000)
+    tasks = {
+        "synthetic": synthetic_task, "documents": documents_task, "words": words_task,
+        "memory": None,
+    }  # fmt: skip
+    parser.add_argument("--tasks", nargs="+", choices=tasks, default=["synthetic", "memory"])
+    parser.add_argument("--data", type=Path, help="folder of documents")
+    parser.add_argument("--tokens", type=Path, metavar="FILE")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=USUAL, metavar="NAME")
+    parser.add_argument("--classes", type=int, default=131_072, help="synthetic ones")
+    parser.add_argument("--rows", type=int, default=100_000, help="synthetic ones")
+    parser.add_argument("--test-rows", type=int, default=20_000, help="of words")
     parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--sampler", default="lsh", help="parameter negatives")
-    parser.add_argument("--negatives", type=int, default=2000)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--stretch", type=int, default=20, help="batches of one turn")
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=[*SYSTEMS])
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    n = args.rows
-    X, Y = make_xmc_classification(
-        n + args.test_rows, args.features, args.classes, noise=0.65, random_state=0
-    )
-    found = train(X[:n], Y[:n], args)
-    _, least, _ = found[args.systems[0]]
-    print(f"{args.classes:,} labels, {n:,} rows, one epoch at {args.rate}")
-    print(f"{'':22s}{'P@1':>7s}{'CPU us':>9s}{'x Adam':>8s}{'step us':>9s}{'state MB':>10s}")
-    for name, (model, cpu, own) in found.items():
-        correct = precision_at_k(Y[n:], model.predict_top_k(X[n:], 1)[0], k=1)
-        state = sum(model.memory_usage_[part] for part in ("optimizer", "sketches")) / 1e6
-        shown = f"{100 * correct:7.2f}{cpu:9.1f}{cpu / least:8.2f}{own:9.1f}{state:10.1f}"
-        print(f"{name:22s}{shown}", flush=True)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    for name in args.tasks:
+        run = memory(args) if name == "memory" else learning(tasks[name](args), args)
+        if args.json:
+            softmax.keep(args.json, facts(data=[args.data, args.tokens]) | run)
 
 
 if __name__ == "__main__":

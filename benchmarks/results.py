@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import sklearn
 from hidden_tables import hidden_tables
+from optimizer_tables import optimizers_tables
 from row_tables import rows_tables
 from sampling_tables import (
     link_prediction_table,
@@ -322,7 +323,7 @@ TABLES = {
     "phase_transition": phase_transition_tables, "selection_curves": selection_curve_tables,
     "token_hashing": token_hashing_table, "softmax": softmax_tables,
     "link_prediction": link_prediction_table, "rows": rows_tables, "vsgd": vsgd_tables,
-    "hidden": hidden_tables,
+    "hidden": hidden_tables, "optimizers": optimizers_tables,
 }  # fmt: skip
 
 

@@ -128,22 +128,25 @@ def resident_bytes():
 
 def add_memory(results, X, Y, args):
     """Train each system that trains whole epochs again, alone, and note its peak."""
+    trained = [result for result in results if "P@1" in result]
+    names = [result["name"] for result in trained]
+    for result, (peak, model) in zip(trained, peaks(names, X, Y, args), strict=True):
+        result["peak MB"] = round(peak / 1e6, 1)
+        result["model MB"] = round(model / 1e6, 1)
+        result["/ model"] = round(peak / model, 3)
+
+
+def peaks(names, X, Y, args):
+    """`peak_of_training` of each system, for the first seed."""
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
-        for name, matrix in {"X": X, "Y": Y}.items():
-            sp.save_npz(Path(folder, f"{name}.npz"), matrix, compressed=False)
-        for result in results:
-            if "P@1" not in result:
-                continue
-            progress(f"memory of {result['system']}")
+        for part, matrix in {"X": X, "Y": Y}.items():
+            sp.save_npz(Path(folder, f"{part}.npz"), matrix, compressed=False)
+        for name in names:
+            progress(f"memory of {name}")
             with ProcessPoolExecutor(1, mp_context=spawn) as process:
-                task = process.submit(
-                    peak_of_training, result["name"], Path(folder), result["seed"], args
-                )
-                peak, model = task.result()
-            result["peak MB"] = round(peak / 1e6, 1)
-            result["model MB"] = round(model / 1e6, 1)
-            result["/ model"] = round(peak / model, 3)
+                task = process.submit(peak_of_training, name, Path(folder), 0, args)
+                yield task.result()
     progress()
 
 

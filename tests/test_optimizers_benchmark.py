@@ -1,19 +1,40 @@
-"""The benchmark of optimizers, on a miniature."""
+"""The benchmark of optimizers, on miniatures."""
 
+import json
 import sys
 
+import numpy as np
 
-def test_all_optimizers_take_their_turns(module, monkeypatch, capsys):
-    benchmark = module("optimizers")
-    sizes = {"classes": 1500, "features": 1200, "rows": 300, "test-rows": 50}
-    sizes |= {"hidden": 16, "batch": 50, "stretch": 2, "negatives": 100}
-    arguments = [word for name, n in sizes.items() for word in (f"--{name}", str(n))]
-    monkeypatch.setattr(sys, "argv", ["optimizers.py", *arguments])
+SYSTEMS = ["Adam", "cs_adam", "cs_rmsprop, 10 %"]
+
+
+def test_all_tasks_at_a_small_size(module, tiny, tmp_path, monkeypatch):
+    benchmark, kept, tokens = module("optimizers"), tmp_path / "kept.json", tmp_path / "tokens.npz"
+    parts = {part: np.arange(400) * 7 % 40 for part in ("train", "valid", "test")}
+    np.savez(tokens, **parts)
+    peaks = iter([(100e6, 90e6), (45e6, 40e6), (40e6, 35e6)])
+    monkeypatch.setattr(benchmark.width, "peaks", lambda *args: peaks)
+    monkeypatch.setattr(benchmark, "FEATURES", 1200)
+    monkeypatch.setattr(benchmark, "TEST_ROWS", 100)
+    command = ["optimizers.py", "--tasks", "synthetic", "documents", "words", "memory"]
+    command += ["--data", str(tiny), "--tokens", str(tokens), "--systems", *SYSTEMS]
+    command += ["--classes", "1500", "--rows", "300", "--test-rows", "50", "--hidden", "16"]
+    monkeypatch.setattr(
+        sys, "argv", [*command, "--seeds", "1", "--stretch", "1", "--json", str(kept)]
+    )
     benchmark.main()
-    title, _, *lines = capsys.readouterr().out.splitlines()
-    assert title.startswith("1,500 labels, 300 rows")
-    assert [line[:22].strip() for line in lines] == list(benchmark.SYSTEMS)
-    states = [float(line.split()[-1]) for line in lines]
-    assert states[0] > 3 * states[1] > 3 * states[2]
-    own = [float(line.split()[-2]) for line in lines]
-    assert all(0 < step < float(line.split()[-4]) for step, line in zip(own, lines, strict=True))
+    run = json.loads(kept.read_text())
+    synthetic, documents, words, memory = (part["results"] for part in run["runs"])
+    for results in (synthetic, documents, words):
+        assert [r["method"] for r in results] == SYSTEMS
+        assert all(len(r["P@1"]) == len(r["loss"]) == 2 for r in results)
+        assert all(r["cpu_us_per_row"] > 0 for r in results)
+    states = [r["state_mb"] for r in synthetic]
+    assert states[0] > 8 * states[1] > 8 * states[2]
+    assert words[0]["P@1"][1] > 50  # each word has one successor
+    assert 1 < words[0]["perplexity"][1] < 45
+    assert [r["method"] for r in memory] == SYSTEMS
+    lines = module("optimizer_tables").optimizers_tables(run)
+    assert "| cs_adam | 40 | 45 | 0.45 |" in lines
+    assert sum(line.startswith("| cs_adam |") for line in lines) == 4
+    assert "DIR" in run["runs"][1]["command"] and str(tmp_path) not in kept.read_text()

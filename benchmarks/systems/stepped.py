@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from roofline import Step
 
 from sklsh import SLIDEClassifier
-from sklsh.optimizers import Adam
+from sklsh.optimizers import Adam, CSRMSprop
 
 
-class PausingClassifier(SLIDEClassifier):
-    """SLIDEClassifier that calls `pause()` before each training step."""
+class Pausing:
+    """Mixin of networks over classes: calls `pause()` before each training step."""
 
     def _train(self, *args):
         step = self._network.train_step
@@ -29,6 +29,10 @@ class PausingClassifier(SLIDEClassifier):
             super()._train(*args)
         finally:
             del self._network.train_step
+
+
+class PausingClassifier(Pausing, SLIDEClassifier):
+    """SLIDEClassifier with pauses."""
 
 
 class Sklsh:
@@ -55,7 +59,7 @@ class Sklsh:
     def n_bytes(self):
         """Of the parameters, and of the optimizer's state."""
         usage = self.model.memory_usage_
-        return usage["weights"], usage["optimizer"]
+        return usage["weights"], usage["optimizer"] + usage["sketches"]
 
     def work(self, X, Y, system):
         """What a training step has to do, as a roofline.Step; `system` is its Stepped."""
@@ -131,6 +135,7 @@ def _sklsh(title, full=False, **settings):
 
 
 ROW = Adam(beta_1=0, second_moment="row")  # one number of state for a row
+TENTH = CSRMSprop(compression=0.1)
 
 SYSTEMS = {
     "pytorch": Stepped("PyTorch, uniform", PyTorch),
@@ -147,6 +152,8 @@ SYSTEMS = {
     "lsh-row-int8": _sklsh(
         "lsh, row, int8", negatives="lsh", optimizer=ROW, product_dtype="int8"
     ),
+    "lsh-cs-adam": _sklsh("lsh, cs_adam", negatives="lsh", optimizer="cs_adam"),
+    "lsh-cs-rmsprop": _sklsh("lsh, cs_rmsprop, 10 %", negatives="lsh", optimizer=TENTH),
     "full": _sklsh("full softmax", full=True, active_set="full"),
 }  # fmt: skip
 USUAL = (
