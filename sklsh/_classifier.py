@@ -20,7 +20,12 @@ from sklsh._constraints import CONSTRAINTS
 from sklsh._explanation import NetworkExplanations
 from sklsh._fitted import FittedNetwork
 from sklsh._head import Head
-from sklsh._hidden_sampling import check_hidden_sampling, make_network, sampled_layer_bytes
+from sklsh._hidden_sampling import (
+    check_hidden_sampling,
+    make_network,
+    sampled_layer_bytes,
+    sampling_of,
+)
 from sklsh._layer_tables import PredictionTables
 from sklsh._memory import require_bytes
 from sklsh._network import bytes_needed
@@ -300,7 +305,9 @@ class NetworkClassifier(
 
     def _require_memory(self, n_features, sizes, n_rows, n_classes, partial):
         optimizer = self._make_optimizer()
-        n_bytes = bytes_needed(n_features, sizes, n_classes, optimizer, self.dtype)
+        shapes = n_features, sizes, n_classes
+        by_unit = [kind is not None for kind in sampling_of(self, sizes)]
+        n_bytes = bytes_needed(*shapes, optimizer, self.dtype, by_unit)
         width = (n_features, *sizes)[-1]
         n_bytes += sampler_bytes(self, n_classes, width)
         n_batch = rows_per_step(self.batch_size, n_rows)
@@ -309,7 +316,7 @@ class NetworkClassifier(
             n_bytes += 2 * 4 * n_batch * n_features
         n_bytes += sampled_layer_bytes(self, sizes, n_batch)
         if self.early_stopping and not partial:  # also the best weights so far
-            n_bytes += bytes_needed(n_features, sizes, n_classes, None, self.dtype)
+            n_bytes += bytes_needed(*shapes, None, self.dtype, by_unit)
         require_bytes(
             n_bytes,
             f"A network of {n_features:,} features, hidden layers {sizes} and {n_classes:,} "

@@ -213,17 +213,22 @@ class Network(FeedForward):
         self.output.release_buffers()
 
 
-def bytes_needed(n_features, hidden_layer_sizes, n_classes, optimizer, dtype="float32"):
-    """Bytes of a network's weights and of the state that `optimizer`, if any, keeps."""
-    widths = [padded(n) for n in (n_features, *hidden_layer_sizes)]
-    full = STORAGE["float32"]
-    parameters = [
-        *[(n_features, m, STORAGE[dtype]) for m in widths[1:2]],
-        *[(n, m, full) for n, m in zip(widths[1:-1], widths[2:], strict=True)],
-        *[(1, n, full) for n in widths[1:]],
-        (n_classes, widths[-1], STORAGE[dtype]),
-        (n_classes, 1, full),
-    ]
+def bytes_needed(
+    n_features, hidden_layer_sizes, n_classes, optimizer, dtype="float32", by_unit=None
+):
+    """Bytes of a network's weights and of the state that `optimizer`, if any, keeps.
+
+    `by_unit` tells of each hidden layer whether it has a row of float32 weights for each unit,
+    and not a column; None of none.
+    """
+    below = [n_features, *map(padded, hidden_layer_sizes)]
+    stored, full = STORAGE[dtype], STORAGE["float32"]
+    parameters = [(n_classes, padded(below[-1]), stored), (n_classes, 1, full)]
+    for i, (n_in, n) in enumerate(zip(below, hidden_layer_sizes, strict=False)):
+        if by_unit and by_unit[i]:
+            parameters += [(n, padded(n_in), full), (n, 1, full)]
+        else:
+            parameters += [(n_in, padded(n), full if i else stored), (1, padded(n), full)]
     return sum(
         n * width * stored.itemsize + state_bytes(optimizer, (n, width))
         for n, width, stored in parameters

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from sklsh import SLIDEClassifier, optimizers
-from sklsh._network import Network
+from sklsh._network import Network, bytes_needed
 from sklsh.hidden_sampling import SampledNetwork
 from sklsh.negatives import Full
 from sklsh.optimizers import make_optimizer
@@ -71,7 +71,6 @@ def test_a_few_units_do_nearly_as_well_as_all_and_random_ones_do_not():
         for kind in (None, "lsh", "uniform")
     ]
     dense, hashed, random = (model.score(DIGITS[1], DIGITS[3]) for model in models)
-    print(dense, hashed, random)
     assert hashed > dense - 0.03 and hashed > random + 0.1
     dense, hashed, _ = models
     assert hashed.multiplications_["share"] < 0.25 and dense.multiplications_ is None
@@ -150,7 +149,6 @@ def test_every_optimizer_moves_sampled_layers(optimizer):
         hidden_layer_sizes=(1100,), optimizer=optimizer, learning_rate_init=rate,
         hidden_sampling="uniform", max_active=0.5,
     )  # fmt: skip
-    print(model.score(DIGITS[1], DIGITS[3]))
     assert model.score(DIGITS[1], DIGITS[3]) > 0.8
     assert (model.memory_usage_["sketches"] > 0) == optimizer.startswith("cs_")
 
@@ -186,6 +184,19 @@ def test_rows_of_zeros_and_of_text_are_no_trouble():
 def test_settings_that_layers_cannot_have_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         make(**settings).fit(BLOBS, CORNERS)
+
+
+@pytest.mark.parametrize("settings", [{"dtype": "bfloat16"}, {"optimizer": "cs_adam"}], ids=str)
+@pytest.mark.parametrize("sizes", [(16, 20), (1040, 20)], ids=str)
+def test_bytes_needed_are_the_bytes_taken(settings, sizes):
+    X = sp.eye_array(1100, format="csr", dtype=np.float32)[:40]
+    model = make(
+        hidden_layer_sizes=sizes, hidden_sampling=["uniform", None], max_iter=1, **settings
+    ).fit(X, np.arange(40) % 3)
+    asked = bytes_needed(
+        1100, sizes, 3, make_optimizer(model.optimizer), model.dtype, [True, False]
+    )
+    assert asked == model.memory_usage_["total"]
 
 
 def test_tables_count_in_the_memory_that_is_asked_for(monkeypatch):
