@@ -86,9 +86,10 @@ class Pooled:
     def of_units(self, parameter):
         """Sums of the units' weights, likewise."""
         pooled = aligned_zeros((len(parameter.weights), padded(self.width)))
-        pooled[:, : self.width] = np.add.reduceat(
-            parameter.weights[:, : self.n_in], self.starts, axis=1
-        )
+        with np.errstate(invalid="ignore", over="ignore"):  # the loss tells of divergence
+            pooled[:, : self.width] = np.add.reduceat(
+                parameter.weights[:, : self.n_in], self.starts, axis=1
+            )
         return pooled
 
 
