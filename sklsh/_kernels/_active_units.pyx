@@ -116,6 +116,8 @@ def draw_units(
 ):
     """For each row m units at random, ascending: the seed and the row's values choose them.
 
+    Neither the order of values nor zeros among them matter.
+
     O(n_units + nnz) for a row.
     """
     cdef Py_ssize_t i, n = units.shape[0]
@@ -142,8 +144,9 @@ cdef unsigned long long row_hash(
     cdef:
         Py_ssize_t j
         unsigned int bits
-        unsigned long long h = mix(seed)
+        unsigned long long salt = mix(seed), h = salt
     for j in range(first, last):
-        memcpy(&bits, &values[j], sizeof(float))
-        h = mix(h + (<unsigned long long> <unsigned int> indices[j] << 32) + bits)
-    return h
+        if values[j] != 0:
+            memcpy(&bits, &values[j], sizeof(float))
+            h += mix(salt + (<unsigned long long> <unsigned int> indices[j] << 32) + bits)
+    return mix(h)

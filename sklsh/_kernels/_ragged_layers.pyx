@@ -4,9 +4,9 @@ Rows are CSR, below as above: of the layer's units those that a row has, ascendi
 activations. Weights are (n_units, width), a row for each unit.
 """
 
-from cython.parallel import parallel, prange, threadid
+from cython.parallel import parallel, prange
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from sklsh._kernels._active_table cimport kth_largest
 from sklsh._kernels._simd cimport ops, prefetch_bytes, update_rule
@@ -14,8 +14,7 @@ from sklsh._kernels._updates cimport check_rows, checked
 
 cdef enum:
     READ_AHEAD = 8     # rows of weights in flight
-    SPARSE = 16        # a row is, if one in so many places has a value or fewer: else it is
-                       # quicker to multiply by its zeros, too
+    SPARSE = 16        # places for each value, from which zeros are not multiplied by
     CHUNK = 8          # units a thread takes at a time
     VECTORS = 4        # of a unit's width that its update works on: gradient, weights, state
 

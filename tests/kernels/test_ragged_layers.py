@@ -176,5 +176,10 @@ def test_random_units_are_equally_likely_and_go_by_the_row(n_threads):
     row = np.array([0, first.stop - first.start], np.int32), rows[1][first], rows[2][first]
     _active_units.draw_units(*row, N_UNITS, 5, alone, 1)
     assert_array_equal(alone[0], units[7])
+    turned = [np.append(0, np.flip(part)).astype(part.dtype) for part in row[1:]]
+    _active_units.draw_units(
+        row[0] + np.array([0, 1], np.int32), *turned, N_UNITS, 5, alone, 1
+    )  # and a zero more
+    assert_array_equal(alone[0], units[7])
     _active_units.draw_units(*row, N_UNITS, 6, alone, 1)
     assert (alone[0] != units[7]).any()
