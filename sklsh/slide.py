@@ -67,10 +67,11 @@ class SLIDEClassifier(NetworkClassifier):
         look-up reads at most a third more of a bucket; prediction reads all of it.
 
     rehash_every : int, default=20
-        Batches until output rows that have changed are hashed again.
+        Batches until output rows, and units of sampled hidden layers, that have changed are
+        hashed again.
 
     rehash_growth : float, default=1.3
-        Factor by which that period grows each time; at least 1.
+        Factor by which that period grows each time; at least 1. That of hidden units stays.
 
     prediction : {"exact", "lsh"}, default="exact"
         Whether `predict_top_k`, and `predict` where it takes the best classes, look for
@@ -99,7 +100,9 @@ class SLIDEClassifier(NetworkClassifier):
         float32 weights and no `hidden_dropout`.
 
     max_active : float, int or list of those, default=0.05
-        Units of a sampled layer that a row keeps: a share of its width, or a number.
+        Units of a sampled layer that a row keeps at most: a share of its width, or a number.
+        "lsh" computes eight times as many to find them, so that from an eighth of the width on
+        only the way back is shorter. `multiplications_` tells what is saved.
 
     optimizer : str or Optimizer, default="adam"
         How weights move: "adam", "rowwise_adam", "rmsprop", "adagrad", "momentum" or "sgd".

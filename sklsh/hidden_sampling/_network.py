@@ -10,7 +10,7 @@ from sklsh.hidden_sampling._units import HASHED, LSHUnits, RandomUnits, units_lo
 from sklsh.hidden_sampling._work import Work
 
 PASSES = 3  # products of a step: forward, for the gradient of weights, and of what is below
-BYTES_A_UNIT = 40  # of those that a row keeps: number, activation, gradient, columns
+UNIT_BYTES = 40  # of each that a row keeps: number, activation, gradient, columns
 
 
 class SampledNetwork(Network):
@@ -192,5 +192,5 @@ def sampled_bytes(sizes, sampling, n_active, hash_family, n_batch):
         if kind == HASHED:
             n_bytes += LSHUnits.bytes_needed(n_units, kept, hash_family)
             looked_at = units_looked_at(n_units, kept)
-        n_bytes += 4 * n_batch * (looked_at + BYTES_A_UNIT // 4 * kept)
+        n_bytes += n_batch * (4 * looked_at + UNIT_BYTES * kept)
     return n_bytes + 4 * n_batch * padded(sizes[-1])

@@ -17,7 +17,8 @@ class Work:
         Additions of the hash functions, of rows and of units, and ids read from buckets.
 
     dense : int
-        Multiply-adds of a network of the same widths without sampling, likewise.
+        Multiply-adds of a network of the same widths without sampling. Zeros of X count for
+        none; those of activations do, as it multiplies by them.
     """
 
     products: int = 0

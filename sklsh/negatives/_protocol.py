@@ -147,7 +147,7 @@ class Full(Sampler):
 
 
 class WithTables:
-    """Mixin of samplers that retrieve classes through `tables`, an LayerTables."""
+    """Mixin of samplers that retrieve classes through `tables`, a LayerTables."""
 
     def prepare(self, n_threads):
         """Set up what is needed to draw and is no part of the model."""
