@@ -13,7 +13,7 @@ LEAST_DIFFERENCE = 3  # of a rectangle's sides
 LEAST_PIXELS = 19  # of a region
 PARTS = 2, 4  # convex regions whose union is a non-convex one, least and most
 # Probability that no further half-plane cuts a region: chosen so that pictures of both classes
-# are about as bright, .43 and .45.
+# are about as bright: of all pixels .42 and .45 are in a region.
 STOP_WHOLE, STOP_PART = 0.5, 0.07
 
 
@@ -21,7 +21,7 @@ def make_rectangles(n, seed):
     """Outlines of rectangles; the class is whether they are taller than wide."""
     rng = np.random.default_rng(seed)
     pictures, tall = np.zeros((n, SIDE, SIDE), dtype=np.float32), np.zeros(n, dtype=int)
-    for picture, i in zip(pictures, range(n), strict=True):
+    for i, picture in enumerate(pictures):
         height = width = 0
         while abs(height - width) < LEAST_DIFFERENCE:
             height, width = rng.integers(1, SIDE + 1, size=2)

@@ -85,12 +85,6 @@ class FittedNetwork(FittedTraining):
         return self._negatives.mean_load
 
     @property
-    def multiplications_(self):
-        """Operations of all steps, with sampled hidden layers; else None."""
-        check_is_fitted(self)
-        return self._network.multiplications
-
-    @property
     def memory_usage_(self):
         """Bytes of weights, optimizer state, its sketches, hash tables, and their total."""
         tables = self._negatives.table_bytes + self._network.table_bytes

@@ -3,7 +3,7 @@
 from numbers import Real
 
 from sklsh._classifier import NetworkClassifier
-from sklsh._sklearn import Interval, StrOptions, at_least
+from sklsh._sklearn import Interval, StrOptions, at_least, check_is_fitted
 
 __all__ = ["SLIDEClassifier"]
 
@@ -373,3 +373,9 @@ class SLIDEClassifier(NetworkClassifier):
         self.verbose = verbose
         self.random_state = random_state
         self.n_jobs = n_jobs
+
+    @property
+    def multiplications_(self):
+        """Operations of all steps, with sampled hidden layers; else None."""
+        check_is_fitted(self)
+        return self._network.multiplications

@@ -115,7 +115,7 @@ class FullLayer(HiddenLayer):
         """Number of units that no row has."""
         return self.n_units - len(np.unique(above.indices))
 
-    def settle(self, n_threads):
+    def settle(self, work, n_threads):
         """Nothing: no part of the layer lags behind its weights."""
 
     def forget(self):
@@ -206,9 +206,9 @@ class SampledLayer(HiddenLayer):
         """All units if no row has any; else none, as few suffice."""
         return 0 if len(above.indices) else self.n_units
 
-    def settle(self, n_threads):
+    def settle(self, work, n_threads):
         """Hash what has changed."""
-        self.units.settle(self.parameter, n_threads)
+        self.units.settle(self.parameter, work, n_threads)
 
     def forget(self):
         """Drop what goes by weights that were set to others."""

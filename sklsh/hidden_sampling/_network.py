@@ -64,9 +64,7 @@ class SampledNetwork(Network):
     def layers(self, X, n_threads=1):
         """Positive units of each row, layer by layer: batches, the last as dense rows."""
         work = Work()  # what prediction takes is not counted
-        for layer in self.hidden_layers:
-            layer.settle(n_threads)
-        rows = self._rows_of_layers(as_batch(X), work, n_threads)
+        rows = self._settled_rows(X, work, n_threads)
         return [*rows[1:-1], dense_rows(rows[-1])]
 
     def layers_of_step(self, X, dropout=0.0):
@@ -75,6 +73,11 @@ class SampledNetwork(Network):
             as_batch(X), self.work, self.n_threads, training=True, dropout=dropout
         )
         return rows, [dense_rows(rows[-1])]
+
+    def _settled_rows(self, X, work, n_threads):
+        for layer in self.hidden_layers:
+            layer.settle(work, n_threads)
+        return self._rows_of_layers(as_batch(X), work, n_threads)
 
     def _rows_of_layers(self, X, work, n_threads, *, training=False, dropout=0.0):
         rows = [Batch(X.indptr, X.indices, X.data, X.shape)]
@@ -92,9 +95,7 @@ class SampledNetwork(Network):
 
         Those of a sampled layer count only if all of them are: few suffice it.
         """
-        for layer in self.hidden_layers:
-            layer.settle(n_threads)
-        rows = self._rows_of_layers(as_batch(X), Work(), n_threads)
+        rows = self._settled_rows(X, Work(), n_threads)
         return sum(
             layer.silent_units(above)
             for layer, above in zip(self.hidden_layers, rows[1:], strict=True)
@@ -166,7 +167,7 @@ class SampledNetwork(Network):
         super().release_buffers()
         for layer in self.hidden_layers:
             layer.release_buffers()
-            layer.settle(self.n_threads)
+            layer.settle(self.work, self.n_threads)
 
     def make_trainable(self, n_threads):
         """Get ready to train on."""

@@ -1,8 +1,8 @@
 """Which units of a layer a row looks at: those its hash buckets name most, or any."""
 
 import numpy as np
-import scipy.sparse as sp
 
+from sklsh._batches import row_of
 from sklsh._hashing import DIGIT_BITS, MAX_BITS
 from sklsh._kernels import _active_units
 from sklsh._layer_tables import LayerTables
@@ -51,7 +51,7 @@ class RandomUnits:
     def note_step(self, units):
         """Nothing: draws do not go by weights."""
 
-    def settle(self, parameter, n_threads):
+    def settle(self, parameter, work, n_threads):
         """Nothing, likewise."""
 
     def forget(self):
@@ -74,13 +74,15 @@ class Pooled:
         self.n_in = n_in
         self.width = min(POOLS, n_in)
         self.starts = np.arange(self.width) * n_in // self.width
+        self._pool_of = np.repeat(np.arange(self.width), np.diff(self.starts, append=n_in))
 
     def of_rows(self, batch):
         """Sums of a batch's rows, dense and padded."""
-        rows = sp.csr_array((batch.data, batch.indices, batch.indptr), shape=batch.shape)
-        pool_of = np.repeat(np.arange(self.width), np.diff(self.starts, append=self.n_in))
-        pooled = aligned_zeros((batch.shape[0], padded(self.width)))
-        pooled[:, : self.width] = rows @ np.eye(self.width, dtype=np.float32)[pool_of]
+        n = batch.shape[0]
+        places = row_of(batch) * self.width + self._pool_of[batch.indices]
+        sums = np.bincount(places, batch.data, minlength=n * self.width)
+        pooled = aligned_zeros((n, padded(self.width)))
+        pooled[:, : self.width] = sums.reshape(n, self.width)
         return pooled
 
     def of_units(self, parameter):
@@ -139,8 +141,8 @@ class LSHUnits:
     def of(self, below, parameter, work, n_threads, *, training):
         """Units that each row looks at, (n, m), and how many there are of each row."""
         if training and self.tables.is_due:
-            n_hashed = self.tables.rehash_when_due(self.pooled.of_units(parameter), n_threads)
-            work.hashing += n_hashed * (self.pooled.n_in + self.tables.hasher.operations)
+            pooled = self.pooled.of_units(parameter)
+            self._count(work, self.tables.rehash_when_due(pooled, n_threads))
         codes = self.tables.codes(self.pooled.of_rows(below), n_threads)
         n = len(codes)
         units, n_found = np.empty((n, self.n_looked_at), dtype=np.int32), np.empty(n, np.int32)
@@ -156,10 +158,16 @@ class LSHUnits:
         """Take note that a step has moved these units."""
         self.tables.note_step(units)
 
-    def settle(self, parameter, n_threads):
+    def settle(self, parameter, work, n_threads):
         """Hash what has changed, so that rows are looked up by the weights as they are."""
         if self.tables.is_stale:
-            self.tables.rehash(self.pooled.of_units(parameter), n_threads)
+            pooled = self.pooled.of_units(parameter)
+            self._count(work, self.tables.rehash(pooled, n_threads))
+
+    def _count(self, work, n_hashed):
+        """Add the sums of all units, and the codes of those that were hashed."""
+        n_units = self.tables.n_classes
+        work.hashing += n_units * self.pooled.n_in + n_hashed * self.tables.hasher.operations
 
     def forget(self):
         """Drop the tables, as weights were set to others."""
