@@ -140,16 +140,21 @@ def digits(value):
 
 
 def keep(args, results):
-    """Put a run into the file; of an earlier one it replaces the same tasks and sets."""
+    """Put a run into the file; of an earlier one it replaces what is of the same kind."""
     run = facts(data=[args.data])
     if args.json.exists():
         before = json.loads(args.json.read_text())
-        done = {(r["task"], r.get("set")) for r in results}
-        results = [r for r in before["results"] if (r["task"], r.get("set")) not in done] + results
+        done = set(map(kind_of, results))
+        results = [r for r in before["results"] if kind_of(r) not in done] + results
         commands = [*before["command"].split("` and `"), run["command"]]
         run["command"] = "` and `".join(dict.fromkeys(commands))
     lines = ",\n".join(json.dumps(result) for result in results)
     args.json.write_text(f'{json.dumps(run)[:-1]}, "results": [\n{lines}\n]}}\n')
+
+
+def kind_of(result):
+    """Task, set and system of a result."""
+    return result["task"], result.get("set"), result["system"]
 
 
 if __name__ == "__main__":

@@ -95,9 +95,11 @@ class SLIDEClassifier(NetworkClassifier):
         None: all. "lsh": at most `max_active`, those of largest activation among eight times
         as many whose weights share most hash buckets with what the row brings to the layer,
         in training and in prediction; gradients and updates go by the same. "uniform": as
-        many at random, to compare with. Pays for dense inputs and wide layers; on sparse
-        rows a first layer is an embedding that costs little already. Sampled layers have
-        float32 weights and no `hidden_dropout`.
+        many at random, to compare with. It saves operations on dense inputs and wide layers,
+        and time where a row keeps 1 % of some thousand units or less: the README has both,
+        ``benchmarks/hidden.py`` measures them. On sparse rows a first layer is an embedding
+        that costs little already, and layers of few units may cost more to hash than to
+        compute. Sampled layers have float32 weights and no `hidden_dropout`.
 
     max_active : float, int or list of those, default=0.05
         Units of a sampled layer that a row keeps at most: a share of its width, or a number.
