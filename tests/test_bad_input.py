@@ -184,6 +184,8 @@ BAD_PARAMETERS = {
     "prediction": ["approximate", None],
     "input_dropout": [-0.1, 1, float("nan"), "none"],
     "hidden_dropout": [-0.1, 1, float("nan"), "none"],
+    "hidden_sampling": ["best", ["lsh"] * 2, [1]],
+    "max_active": [0, 0.0, 1.5, -3, [0.5] * 2, [float("nan")]],
     "optimizer": ["adadelta", Adam, None],
     "learning_rate_init": [0, -1, float("nan"), float("inf"), "auto"],
     "learning_rate": ["adaptive", 0.1, None],

@@ -193,7 +193,7 @@ def test_dense_results_that_do_not_fit_are_refused(method, n_bytes, free, monkey
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_networks_that_do_not_fit_are_refused(method, free, monkeypatch):
     free(1000)
-    monkeypatch.setattr("sklsh._classifier.Network", None)  # nothing is allocated
+    monkeypatch.setattr("sklsh._hidden_sampling.Network", None)  # nothing is allocated
     model = SLIDEClassifier((8,))
     message = (
         r"6 features, hidden layers \(8,\) and 9 classes .* would take 4,780 bytes, but 1,000 "
