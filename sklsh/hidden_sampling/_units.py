@@ -82,13 +82,14 @@ class Pooled:
         places = row_of(batch) * self.width + self._pool_of[batch.indices]
         sums = np.bincount(places, batch.data, minlength=n * self.width)
         pooled = aligned_zeros((n, padded(self.width)))
-        pooled[:, : self.width] = sums.reshape(n, self.width)
+        with np.errstate(over="ignore"):  # the loss tells of divergence
+            pooled[:, : self.width] = sums.reshape(n, self.width)
         return pooled
 
     def of_units(self, parameter):
         """Sums of the units' weights, likewise."""
         pooled = aligned_zeros((len(parameter.weights), padded(self.width)))
-        with np.errstate(invalid="ignore", over="ignore"):  # the loss tells of divergence
+        with np.errstate(invalid="ignore", over="ignore"):  # likewise
             pooled[:, : self.width] = np.add.reduceat(
                 parameter.weights[:, : self.n_in], self.starts, axis=1
             )
