@@ -14,26 +14,26 @@ ROWS_AT_ONCE = 1 << 16  # whose codes are held beside the tables
 
 
 class LayerTables:
-    """Hash tables over the classes, and the schedule on which changed rows are hashed again.
+    """Hash tables over a layer's rows, and the schedule on which changed ones are hashed again.
 
-    The layer is the output layer, whose rows belong to classes, or one of hidden units.
+    The rows belong to classes in the output layer, and to units in a hidden one.
 
     Parameters
     ----------
-    n_classes, width : int
+    n_rows, width : int
         Rows of the layer, and their width without padding.
 
     hash_family : {"simhash", "dense_simhash", "dwta"}
         Hash functions.
 
     n_bits : int or "auto"
-        Bits of a code; "auto" leaves about `bucket_size` classes in a bucket.
+        Bits of a code; "auto" leaves about `bucket_size` rows in a bucket.
 
     n_tables : int
         Hash tables.
 
     bucket_size : int
-        Wanted classes in a bucket; while training, a look-up reads at most a third more
+        Wanted rows in a bucket; while training, a look-up reads at most a third more
         of a bucket, whatever `n_bits` is.
 
     rehash_every : int
@@ -56,11 +56,11 @@ class LayerTables:
     """
 
     def __init__(
-        self, n_classes, width, *, hash_family, n_bits, n_tables, bucket_size,
+        self, n_rows, width, *, hash_family, n_bits, n_tables, bucket_size,
         rehash_every, rehash_growth, seed, redraw_every=None,
     ):  # fmt: skip
-        n_bits = resolved_n_bits(n_bits, n_classes, bucket_size, hash_family)
-        self.n_classes = n_classes
+        n_bits = resolved_n_bits(n_bits, n_rows, bucket_size, hash_family)
+        self.n_rows = n_rows
         self.bucket_cap = bucket_size * 4 // 3
         self.period = rehash_every
         self.rehash_growth = rehash_growth
@@ -78,7 +78,7 @@ class LayerTables:
         """Drop the tables; the next batch hashes all rows."""
         self.tables = None
         self._seen = None
-        self._changed = np.ones(self.n_classes, dtype=bool)
+        self._changed = np.ones(self.n_rows, dtype=bool)
         self._batches_left = 0
 
     def make_writable(self):
@@ -102,8 +102,8 @@ class LayerTables:
         the ids pool[starts[i]:starts[i + 1]].
         """
         if self._seen is None:
-            self._seen = np.zeros(-(-self.n_classes // 8), dtype=np.uint8)
-        most = min(self.n_classes, len(codes) * self.hasher.n_tables * self.bucket_cap)
+            self._seen = np.zeros(-(-self.n_rows // 8), dtype=np.uint8)
+        most = min(self.n_rows, len(codes) * self.hasher.n_tables * self.bucket_cap)
         pool, starts = np.empty(most + 1, dtype=np.int32), np.empty(len(codes) + 1, dtype=np.intp)
         _candidates.pool_hits(
             codes, self.tables.starts, self.tables.ids, self.bucket_cap,
@@ -149,10 +149,10 @@ class LayerTables:
     def rehash(self, weights, n_threads):
         """Hash the changed rows of weights again; returns how many there are."""
         if self.tables is None:
-            size = (self.n_classes, self.hasher.n_bits, self.hasher.n_tables)
+            size = (self.n_rows, self.hasher.n_bits, self.hasher.n_tables)
             require_bytes(
                 HashTables.bytes_needed(*size),
-                f"Hash tables of {self.n_classes:,} classes with n_bits={self.hasher.n_bits} and "
+                f"Hash tables of {self.n_rows:,} rows with n_bits={self.hasher.n_bits} and "
                 f"n_tables={self.hasher.n_tables}",
             )
             self.tables = HashTables(*size)

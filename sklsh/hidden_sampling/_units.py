@@ -167,7 +167,7 @@ class LSHUnits:
 
     def _count(self, work, n_hashed):
         """Add the sums of all units, and the codes of those that were hashed."""
-        n_units = self.tables.n_classes
+        n_units = self.tables.n_rows
         work.hashing += n_units * self.pooled.n_in + n_hashed * self.tables.hasher.operations
 
     def forget(self):
