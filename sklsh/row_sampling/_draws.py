@@ -11,8 +11,9 @@ POOL = 2**17  # rows that are scored at a time
 PROBE_BATCHES = 50  # drawn uniformly, before it is asked again whether scores would pay
 PROBE_PERIOD = 8  # once out of so often after the warm-up, and less often each time they do not
 RAREST_PROBE = 64
-LEARNING = 1 / 4  # most that it takes to learn from uniform draws, as a share of their steps,
-HOPELESS = 1 / 16  # and where draws by no scores would pay
+CHEAP = 1 / 16  # of the time of steps, which learning from all uniform draws may always take;
+LEARNING = 1 / 4  # where it would take more than that, the most that it takes,
+HOPELESS = 1 / 64  # and where draws by no scores would pay
 RUN = 8  # batches that are learnt from together, where not from all
 
 
@@ -223,7 +224,7 @@ class RowDraws:
         Draws by the true scores gain most, and those are known without any learning. Where
         even they would not pay, the least is learnt.
         """
-        if self._gain_needed == 0 or self._learning <= HOPELESS:
+        if self._gain_needed == 0 or self._learning <= CHEAP:
             return slice(None)
         gradients = weight * scores
         promises = len(gradients) * (gradients**2).sum() > self._gain_needed * gradients.sum() ** 2
