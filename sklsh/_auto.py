@@ -1,7 +1,6 @@
 """What the estimators' settings come to for the data at hand."""
 
 import numpy as np
-import scipy.sparse as sp
 
 from sklsh._samplers import EXACT_BELOW
 
@@ -37,17 +36,17 @@ def rows_per_step(batch_size, n_rows):
     return min(batch_size, n_rows)
 
 
-def dropout_for(input_dropout, X):
+def dropout_for(input_dropout, sparse, n_rows):
     """Share of input values to drop: for "auto" less of many rows, nothing of dense ones."""
     if input_dropout != "auto":
         return input_dropout
-    if not sp.issparse(X):
+    if not sparse:
         return 0.0
-    return 0.3 if X.shape[0] < MANY_ROWS else 0.1
+    return 0.3 if n_rows < MANY_ROWS else 0.1
 
 
-def hidden_dropout_for(hidden_dropout, X):
+def hidden_dropout_for(hidden_dropout, sparse):
     """Share of hidden units to drop: for "auto" some of sparse rows, nothing of dense ones."""
     if hidden_dropout != "auto":
         return hidden_dropout
-    return HIDDEN_DROPOUT if sp.issparse(X) else 0.0
+    return HIDDEN_DROPOUT if sparse else 0.0

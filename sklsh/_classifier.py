@@ -47,7 +47,7 @@ from sklsh._sklearn import (
     unchanged_on_error,
     validate_data,
 )
-from sklsh._targets import TargetFormat, class_weights, label_share
+from sklsh._targets import LabelCounts, TargetFormat, class_weights, label_share
 from sklsh._training import EarlyStopping, Plan, Progress, rate_schedule, split_off, train
 from sklsh.optimizers import make_optimizer
 
@@ -120,7 +120,7 @@ class NetworkClassifier(
             metadata = None if sample_weight is None else {"sample_weight": weight}
             rows, early_stopping = self._held_out(X, Y, row_weight, weight)
             n_epochs = epochs_for(self.max_iter, X.shape[0])
-            plan = self._plan(X, n_epochs, early_stopping=early_stopping)
+            plan = self._plan(X.shape[0], sp.issparse(X), n_epochs, early_stopping=early_stopping)
             with self._fit_task(X, y, metadata, n_epochs) as on_epoch:
                 self._train(*rows, plan, on_epoch)
             self._warn_of_silent_units(X)
@@ -162,7 +162,7 @@ class NetworkClassifier(
             resume = hasattr(self, "_network")
             X, y, weight = self._validated(X, y, sample_weight, reset=not resume)
             Y, weight = self._start(X, y, weight, classes, resume=resume, partial=True)
-            plan = self._plan(X, 1, partial=True)
+            plan = self._plan(X.shape[0], sp.issparse(X), 1, partial=True)
             self._train(X, Y, weight, plan, without_callbacks)
         return self
 
@@ -178,45 +178,63 @@ class NetworkClassifier(
 
     def _start(self, X, y, weight, classes=None, *, resume, partial=False):
         """Targets as CSR and weights of rows; a fresh network unless the old one goes on."""
-        sizes = self._checked_sizes()
-        check_negatives(self)
-        self._n_threads = effective_n_threads(self.n_jobs)
+        sizes = self._checked_settings()
         if resume:
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                 raise ValueError(
                     f"classes must be as in the first call, {self.classes_!r}; got {classes!r}."
                 )
-            Y = self._format.encode(y)
         else:
             if y.ndim == 2 and y.shape[1] > 1:  # before an array as long as that is made
                 self._require_memory(X.shape[1], sizes, *y.shape, partial)
             target_format = TargetFormat.of(y, classes)
             if partial and classes is None and not target_format.multilabel:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            Y = target_format.encode(y)
             self._format, self.classes_ = target_format, target_format.classes
-        if self.class_weight is not None:
-            Y, weight = self._with_class_weight(Y, weight)
-        Y = self._label_weights(Y)
+        Y = self._format.encode(y)
+        counts = LabelCounts.of(Y, weight)
+        of_classes = self._weights_of_classes(counts)
+        Y, weight = self._weighted(Y, weight, of_classes)
+        if not resume:
+            self._create(X.shape[1], sizes, self._weighted_counts(counts, of_classes), partial)
+        self._network.make_trainable(self._n_threads)
+        return Y, weight
+
+    def _checked_settings(self):
+        """Sizes of hidden layers; settings that do not go together are refused."""
+        sizes = self._checked_sizes()
+        check_negatives(self)
         if self.normalize and self.dtype == "bfloat16":
             raise ValueError(
                 'normalize=True keeps rows at unit length, which dtype="bfloat16" is too coarse '
                 'for; choose "float32".'
             )
-        if not resume:
-            self._create(X.shape[1], sizes, Y, weight, partial)
-        self._network.make_trainable(self._n_threads)
-        return Y, weight
+        self._n_threads = effective_n_threads(self.n_jobs)
+        return sizes
 
-    def _with_class_weight(self, Y, weight):
+    def _weights_of_classes(self, counts):
+        """Weight of each class, given how often they occur; None if all count alike."""
+        if self.class_weight is None:
+            return None
+        return class_weights(self.class_weight, self.classes_, counts)
+
+    def _weighted_counts(self, counts, of_classes):
+        """How often classes occur in rows that count as their class does."""
+        if of_classes is None or self._format.multilabel:
+            return counts
+        return counts.times(of_classes)
+
+    def _weighted(self, Y, weight, of_classes):
         """Class weights as weights of rows or, if multilabel, of labels."""
-        weights = class_weights(self.class_weight, self.classes_, Y, weight)[Y.indices]
-        if self._format.multilabel:
-            return sp.csr_array((weights, Y.indices, Y.indptr), shape=Y.shape), weight
-        weight = weight * weights
-        if not weight.any():
-            raise ValueError("class_weight and sample_weight leave no row with a weight.")
-        return Y, weight
+        if of_classes is not None:
+            weights = of_classes[Y.indices]
+            if self._format.multilabel:
+                Y = sp.csr_array((weights, Y.indices, Y.indptr), shape=Y.shape)
+            else:
+                weight = weight * weights
+                if not weight.any():
+                    raise ValueError("class_weight and sample_weight leave no row with a weight.")
+        return self._label_weights(Y), weight
 
     def _label_weights(self, Y):
         """Weights of the labels in a row's loss: a sum over them."""
@@ -241,18 +259,18 @@ class NetworkClassifier(
         stopping = EarlyStopping(score, tol=self.tol, patience=self.n_iter_no_change)
         return (X[rows], Y[rows], weight[rows]), stopping
 
-    def _plan(self, X, n_epochs, *, early_stopping=None, partial=False):
+    def _plan(self, n_rows, sparse, n_epochs, *, early_stopping=None, partial=False):
         schedule = self.learning_rate
         if partial and schedule in ("linear", "cosine"):  # there is no end to fall towards
             schedule = "constant"
         return Plan(
             n_epochs=n_epochs,
-            batch_size=rows_per_step(self.batch_size, X.shape[0]),
+            batch_size=rows_per_step(self.batch_size, n_rows),
             learning_rate=self.learning_rate_init,
             schedule=rate_schedule(schedule, self.power_t),
             shuffle=self.shuffle,
-            input_dropout=dropout_for(self.input_dropout, X),
-            hidden_dropout=hidden_dropout_for(self.hidden_dropout, X),
+            input_dropout=dropout_for(self.input_dropout, sparse, n_rows),
+            hidden_dropout=hidden_dropout_for(self.hidden_dropout, sparse),
             switch_loss=(
                 not partial
                 and self._network.loss == "softmax"
@@ -262,9 +280,9 @@ class NetworkClassifier(
             has_end=not partial,
         )
 
-    def _create(self, n_features, sizes, Y, weight, partial):
-        n_rows, n_classes = Y.shape
-        self._require_memory(n_features, sizes, n_rows, n_classes, partial)
+    def _create(self, n_features, sizes, counts, partial):
+        n_classes = len(counts.plain)
+        self._require_memory(n_features, sizes, counts.n_rows, n_classes, partial)
         optimizer, width = self._make_optimizer(), (n_features, *sizes)[-1]
         random_state = check_random_state(self.random_state)
         self._network = make_network(
@@ -280,7 +298,7 @@ class NetworkClassifier(
         self._tables_for_prediction = PredictionTables(seeds[2])
         self._network.output.loss = self._loss_in_full().split("_")[0]
         if self._network.loss == "logistic":
-            self._network.output.start_bias_at_prior(label_share(Y, weight))
+            self._network.output.start_bias_at_prior(label_share(counts))
 
     def _loss_in_full(self):
         n_classes = len(self.classes_)
@@ -327,6 +345,13 @@ class NetworkClassifier(
         )
 
     def _train(self, X, Y, weight, plan, on_epoch):
+        counts = LabelCounts.of(Y, weight)
+        plan.labels_per_row = counts.labels_per_row
+        self._negatives.note_labels(counts.plain)
+        self._run(X, Y, weight, plan, on_epoch)
+
+    def _run(self, X, Y, weight, plan, on_epoch):
+        """Carry out a plan."""
         self._negatives.prepare(self._n_threads)
         try:
             train(self._network, self._negatives, X, Y, weight, plan, self._progress, on_epoch)

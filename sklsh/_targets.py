@@ -63,6 +63,15 @@ class TargetFormat:
             raise ValueError("classes must be labels of one type, none of them missing.")
         return cls(classes, False, None, labels.dtype)
 
+    @classmethod
+    def united(cls, formats):
+        """Format of targets that lie in several places, of these formats."""
+        first = formats[0]
+        if first.multilabel:
+            return first
+        classes = np.unique(np.concatenate([one.classes for one in formats]))
+        return cls(classes, False, None, first.dtype)
+
     def encode(self, y):
         """Class ids of each row as a CSR matrix of ones, (n_rows, n_classes) uint8."""
         if is_indicator(y) != self.multilabel:
@@ -117,7 +126,69 @@ def as_labels(y):
     return labels
 
 
-def class_weights(class_weight, classes, Y, weight):
+@dataclass
+class LabelCounts:
+    """How often each class is a label in rows, which may lie on several machines.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows.
+
+    weight : float
+        Sum of their weights.
+
+    plain : ndarray of shape (n_classes,), int64
+        Rows that have each class.
+
+    weighted : ndarray of shape (n_classes,), float64
+        Sums of their weights.
+    """
+
+    n_rows: int
+    weight: float
+    plain: np.ndarray
+    weighted: np.ndarray
+
+    @classmethod
+    def of(cls, Y, weight):
+        """Counts of the labels in `Y`, a csr_array of shape (n_rows, n_classes)."""
+        n_rows, n_classes = Y.shape
+        weights = np.repeat(weight, np.diff(Y.indptr))
+        return cls(
+            n_rows,
+            weight.sum(dtype=np.float64),
+            np.bincount(Y.indices, minlength=n_classes),
+            np.bincount(Y.indices, weights, minlength=n_classes),
+        )
+
+    @property
+    def labels_per_row(self):
+        """Weighted mean number of labels of a row."""
+        return self.weighted.sum() / self.weight
+
+    def times(self, of_classes):
+        """Counts where rows, of one label each, count times the weight of their class."""
+        weighted = self.weighted * of_classes
+        return LabelCounts(self.n_rows, weighted.sum(), self.plain, weighted)
+
+    def among(self, places, n_classes):
+        """The same counts where class i is class places[i] of `n_classes`."""
+        plain, weighted = np.zeros(n_classes, dtype=self.plain.dtype), np.zeros(n_classes)
+        plain[places], weighted[places] = self.plain, self.weighted
+        return LabelCounts(self.n_rows, self.weight, plain, weighted)
+
+    def __add__(self, other):
+        """Counts of both sets of rows, of the same classes."""
+        return LabelCounts(
+            self.n_rows + other.n_rows,
+            self.weight + other.weight,
+            self.plain + other.plain,
+            self.weighted + other.weighted,
+        )
+
+
+def class_weights(class_weight, classes, counts):
     """Weight of each class, (n_classes,) float32.
 
     Parameters
@@ -130,17 +201,14 @@ def class_weights(class_weight, classes, Y, weight):
     classes : ndarray of shape (n_classes,)
         Labels.
 
-    Y : csr_array of shape (n_rows, n_classes)
-        Labels of the rows.
-
-    weight : ndarray of shape (n_rows,)
-        Weights of the rows, by which occurrences count.
+    counts : LabelCounts
+        How often they occur, by the weights of the rows.
     """
     if isinstance(class_weight, str):
-        counts = np.bincount(Y.indices, np.repeat(weight, np.diff(Y.indptr)), minlength=Y.shape[1])
-        seen = counts > 0
-        balanced = np.ones(Y.shape[1], dtype=np.float32)
-        balanced[seen] = counts.sum() / (np.count_nonzero(seen) * counts[seen])
+        weighted = counts.weighted
+        seen = weighted > 0
+        balanced = np.ones(len(classes), dtype=np.float32)
+        balanced[seen] = weighted.sum() / (np.count_nonzero(seen) * weighted[seen])
         return balanced
     labels = classes.tolist()
     unknown = [label for label in class_weight if label not in set(labels)]
@@ -154,15 +222,14 @@ def class_weights(class_weight, classes, Y, weight):
     return np.array([class_weight.get(label, 1) for label in labels], dtype=np.float32)
 
 
-def label_share(Y, weight):
-    """Weighted share of the rows of Y that have each label.
+def label_share(counts):
+    """Weighted share of the rows that have each label.
 
     One imagined row shares its labels among all classes, so that no share is zero.
     """
-    n, n_classes = Y.shape
-    weight = weight / weight.mean()
-    counts = np.bincount(Y.indices, np.repeat(weight, np.diff(Y.indptr)), minlength=n_classes)
-    return (counts + Y.nnz / n / n_classes) / (n + 1)
+    n = counts.n_rows
+    in_rows = counts.weighted * (n / counts.weight)
+    return (in_rows + counts.plain.sum() / n / len(in_rows)) / (n + 1)
 
 
 def indicator_rows(y):

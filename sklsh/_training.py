@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import gen_batches
@@ -24,11 +25,20 @@ class Progress:
     n_active_sum: float = 0.0
     weight_sum: float = 0.0
     n_labels_sum: float = 0.0
+    loss_sum: float = 0.0
 
     @property
     def labels_per_row(self):
         """Weighted mean number of labels of a row, over all rows seen."""
         return self.n_labels_sum / self.weight_sum
+
+    def note_epoch(self, loss, weight, n_labels):
+        """Take down the losses of an epoch's rows, their weights and labels, each summed up."""
+        self.loss_curve.append(float(loss / weight) if weight > 0 else 0.0)
+        self.n_epochs += 1
+        self.loss_sum += float(loss)
+        self.weight_sum += float(weight)
+        self.n_labels_sum += float(n_labels)
 
     def last_epoch(self, scored):
         """The last epoch in a line, with its validation score if it was `scored`."""
@@ -71,6 +81,35 @@ def rate_schedule(name, power_t):
     return {"constant": constant_rate, "linear": linear_rate, "cosine": cosine_rate}[name]
 
 
+class Part(NamedTuple):
+    """A part of a plan, which rows that lie on several machines are trained on by in turns.
+
+    Attributes
+    ----------
+    begin, end : Fraction or int
+        From which to which share of the steps over all epochs it goes.
+
+    seed : tuple of int or None
+        Of the order of rows in each epoch; None goes on with the model's own generator.
+    """
+
+    begin: object = 0
+    end: object = 1
+    seed: tuple | None = None
+
+    def steps(self, n_batches, n_epochs):
+        """Numbers of its steps in each of its epochs: pairs of epoch and range."""
+        n_steps = n_epochs * n_batches
+        first, last = math.floor(self.begin * n_steps), math.floor(self.end * n_steps)
+        for epoch in range(first // n_batches, math.ceil(last / n_batches)):
+            start = epoch * n_batches
+            yield epoch, range(max(first, start), min(last, start + n_batches))
+
+    def generator(self, own, epoch):
+        """What draws the order of rows in an epoch, where `own` is the model's generator."""
+        return own if self.seed is None else np.random.default_rng([*self.seed, epoch])
+
+
 @dataclass
 class Plan:
     """What one call to fit or partial_fit does.
@@ -103,6 +142,12 @@ class Plan:
 
     has_end : bool
         Whether training ends with this call, so that negatives can go by what is done.
+
+    labels_per_row : float
+        Weighted mean number of labels of all rows.
+
+    part : Part
+        What of all that this call does.
     """
 
     n_epochs: int
@@ -115,6 +160,8 @@ class Plan:
     switch_loss: bool = False
     early_stopping: object = None
     has_end: bool = True
+    labels_per_row: float = 1.0
+    part: Part = Part()
 
 
 class EarlyStopping:
@@ -171,32 +218,32 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
     `on_epoch(epoch)` is a context manager around each epoch whose value tells, by its
     attribute `stop`, whether training ends there.
     """
-    n = X.shape[0]
-    n_batches = math.ceil(n / plan.batch_size)
+    n, batch_size = X.shape[0], plan.batch_size
+    n_batches = math.ceil(n / batch_size)
     n_steps = plan.n_epochs * n_batches
     switch_at = max(1, round(SOFTMAX_SHARE * n_steps)) if plan.switch_loss else None
-    weight_sum = sample_weight.sum(dtype=np.float64)
-    n_labels_sum = np.dot(np.diff(Y.indptr), sample_weight.astype(np.float64))
-    generator = progress.random_generator
-    negatives.note_labels(np.bincount(Y.indices, minlength=Y.shape[1]))
+    n_labels = np.diff(Y.indptr)
     inputs, targets = Rows(X, network.n_threads), Rows(Y, network.n_threads)
-    step = 0
     stop = False
-    for epoch in range(plan.n_epochs):
+    for epoch, steps in plan.part.steps(n_batches, plan.n_epochs):
         with on_epoch(epoch) as task:
+            generator = plan.part.generator(progress.random_generator, epoch)
             order = generator.permutation(n) if plan.shuffle else np.arange(n)
             seed = int(generator.integers(2**63)) if plan.input_dropout else 0
+            before = epoch * n_batches
+            order = order[batch_size * (steps.start - before) : batch_size * (steps.stop - before)]
+            weights = sample_weight[order]
             batches = zip(
-                inputs.batches(order, plan.batch_size, plan.input_dropout, seed),
-                targets.batches(order, plan.batch_size),
-                gen_batches(n, plan.batch_size),
+                steps,
+                inputs.batches(order, batch_size, plan.input_dropout, seed),
+                targets.batches(order, batch_size),
+                gen_batches(len(order), batch_size),
                 strict=True,
             )
-            weights = sample_weight[order]
             loss = 0.0
-            for X_batch, Y_batch, rows in batches:
+            for step, X_batch, Y_batch, rows in batches:
                 if step == switch_at:
-                    network.output.switch_to_logistic(n_labels_sum / weight_sum)
+                    network.output.switch_to_logistic(plan.labels_per_row)
                     negatives.refresh(network.output, np.arange(Y.shape[1]))  # all biases moved
                 if plan.has_end:
                     negatives.advance(step / n_steps)
@@ -215,11 +262,8 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
                 loss += batch_loss * n_batch
                 progress.n_active_sum += n_active
                 progress.n_steps += 1
-                step += 1
-            progress.loss_curve.append(float(loss / weight_sum))
-            progress.n_epochs += 1
-            progress.weight_sum += weight_sum
-            progress.n_labels_sum += n_labels_sum
+            weights = weights.astype(np.float64)
+            progress.note_epoch(loss, weights.sum(), np.dot(n_labels[order], weights))
             if plan.early_stopping:
                 score, stop = plan.early_stopping.note_epoch(network)
                 progress.validation_scores.append(score)

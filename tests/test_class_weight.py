@@ -7,7 +7,7 @@ from models import CLUSTER, CORNERS, X, assert_same_weights, make, wide_model, w
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
-from sklsh._targets import TargetFormat, class_weights
+from sklsh._targets import LabelCounts, TargetFormat, class_weights
 
 NAMES = np.array(["oak", "ash", "elm", "fir"])[CLUSTER]
 RARE = np.flatnonzero((CLUSTER > 0) | (np.arange(200) % 5 == 0))  # few rows of cluster 0
@@ -77,7 +77,7 @@ def test_label_of_weight_zero_is_not_learned_from():
 def test_balanced_is_that_of_scikit_learn():
     target = TargetFormat.of(NAMES[RARE])
     Y, ones = target.encode(NAMES[RARE]), np.ones(len(RARE), np.float32)
-    got = class_weights("balanced", target.classes, Y, ones)
+    got = class_weights("balanced", target.classes, LabelCounts.of(Y, ones))
     expected = compute_class_weight("balanced", classes=target.classes, y=NAMES[RARE])
     assert_allclose(got, expected, rtol=1e-6)
 
@@ -87,7 +87,7 @@ def test_balanced_is_one_on_average_and_equal_for_all_classes(weighted_rows):
     Y = TargetFormat.of(sp.csr_array(wide_problem()[1])).encode(wide_problem()[1])
     n_rows, n_classes = Y.shape
     weight = np.linspace(0, 2, n_rows) if weighted_rows else np.ones(n_rows)
-    weights = class_weights("balanced", np.arange(n_classes), Y, weight)
+    weights = class_weights("balanced", np.arange(n_classes), LabelCounts.of(Y, weight))
     of_label = np.repeat(weight, np.diff(Y.indptr))
     assert np.average(weights[Y.indices], weights=of_label) == pytest.approx(1)
     sums = np.bincount(Y.indices, of_label * weights[Y.indices], minlength=n_classes)

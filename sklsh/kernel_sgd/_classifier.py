@@ -6,7 +6,7 @@ from sklearn.metrics import accuracy_score
 
 from sklsh._score_predictions import ScorePredictions
 from sklsh._sklearn import StrOptions, check_is_fitted, fit_context
-from sklsh._targets import TargetFormat, class_weights
+from sklsh._targets import LabelCounts, TargetFormat, class_weights
 from sklsh.kernel_sgd._documents import with_parameters
 from sklsh.kernel_sgd._estimator import RowSampledEstimator
 from sklsh.kernel_sgd._training import HeldOutScore, TrainingRows
@@ -188,7 +188,7 @@ class KernelSampledSGD(ScorePredictions, ClassifierMixin, RowSampledEstimator):
             )
         Y = self._format.encode(y)
         if self.class_weight is not None:
-            of_classes = class_weights(self.class_weight, self.classes_, Y, weight)
+            of_classes = class_weights(self.class_weight, self.classes_, LabelCounts.of(Y, weight))
             weight = weight * of_classes[Y.indices]
             if not weight.any():
                 raise ValueError("class_weight and sample_weight leave no row with a weight.")

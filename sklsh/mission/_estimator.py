@@ -25,7 +25,7 @@ from sklsh._sklearn import (
     unchanged_on_error,
     validate_data,
 )
-from sklsh._targets import TargetFormat, class_weights
+from sklsh._targets import LabelCounts, TargetFormat, class_weights
 from sklsh._training import rate_schedule
 from sklsh.mission import _auto
 from sklsh.mission._fitted import FittedSketchedLinear
@@ -238,9 +238,8 @@ class SketchedLinearEstimator(
             )
         Y = self._format.encode(y)
         if self.class_weight is not None:
-            weights = (
-                weights * class_weights(self.class_weight, self.classes_, Y, weights)[Y.indices]
-            )
+            counts = LabelCounts.of(Y, weights)
+            weights = weights * class_weights(self.class_weight, self.classes_, counts)[Y.indices]
             if not weights.any():
                 raise ValueError("class_weight and sample_weight leave no row with a weight.")
         targets = Y.indices.astype(np.float32)
