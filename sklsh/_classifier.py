@@ -27,6 +27,7 @@ from sklsh._hidden_sampling import (
     sampling_of,
 )
 from sklsh._layer_tables import PredictionTables
+from sklsh._local_training import ClassifierInRounds
 from sklsh._memory import require_bytes
 from sklsh._network import bytes_needed
 from sklsh._prediction import NetworkPredictions
@@ -56,7 +57,7 @@ SILENT_SHARE = 0.75  # of them that are worth a warning if they are of none
 
 
 class NetworkClassifier(
-    NetworkPredictions, NetworkExplanations, FittedNetwork, VersionStamp,
+    ClassifierInRounds, NetworkPredictions, NetworkExplanations, FittedNetwork, VersionStamp,
     EpochCallbacks, ClassifierMixin, BaseEstimator,
 ):  # fmt: skip
     """Base of the classifiers that train :class:`sklsh._network.Network`.

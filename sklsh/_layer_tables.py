@@ -111,6 +111,12 @@ class LayerTables:
         )  # fmt: skip
         return starts, pool
 
+    def go_on(self, n_steps):
+        """Take the period that there is after so many steps."""
+        while n_steps >= round(self.period):
+            n_steps -= round(self.period)
+            self.period = min(self.period * self.rehash_growth, sys.maxsize)
+
     def note_step(self, ids):
         """Take note that a step has changed the rows `ids`."""
         _candidates.mark_ids(np.asarray(ids, dtype=np.int32), self._changed.view(np.uint8))

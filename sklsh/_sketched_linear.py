@@ -126,7 +126,7 @@ class SketchedLinear:
         return twin
 
     def train(self, X, targets, row_weights, order, rates, *, batch_size, objective, n_threads):
-        """Take the steps of a pass; returns the mean loss of a row.
+        """Take the steps of a pass; returns the summed losses of rows.
 
         Parameters
         ----------
@@ -185,7 +185,7 @@ class SketchedLinear:
                 f"Training diverged: the loss is {loss}. Lower learning_rate_init, or scale the "
                 "features or the weights of rows."
             )
-        return loss / float(row_weights.sum(dtype=np.float64))
+        return loss
 
     def scores(self, X, n_threads=1):
         """Scores of the rows of X, a csr_array of float32: (n_rows, n_outputs) float32."""

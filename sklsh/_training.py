@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.utils import gen_batches
 
 from sklsh._batches import Rows
 
-SOFTMAX_SHARE = 0.1  # of the steps, before "softmax_logistic" goes on as logistic
+SOFTMAX_SHARE = Fraction(1, 10)  # of the steps, before "softmax_logistic" goes on as logistic
 
 
 @dataclass
@@ -39,6 +40,22 @@ class Progress:
         self.loss_sum += float(loss)
         self.weight_sum += float(weight)
         self.n_labels_sum += float(n_labels)
+
+    def since(self, earlier):
+        """What was noted since an earlier state."""
+        names = "n_steps", "n_active_sum", "weight_sum", "n_labels_sum", "loss_sum"
+        noted = {name: getattr(self, name) - getattr(earlier, name) for name in names}
+        return Progress(None, **noted)
+
+    def note_round(self, parts, n_epochs):
+        """Take down what several models noted in a round, after which so many epochs are over."""
+        loss, weight = (
+            sum(getattr(part, name) for part in parts) for name in ("loss_sum", "weight_sum")
+        )
+        self.note_epoch(loss, weight, sum(part.n_labels_sum for part in parts))
+        self.n_epochs = n_epochs
+        self.n_steps += max(part.n_steps for part in parts)
+        self.n_active_sum += max(part.n_active_sum for part in parts)
 
     def last_epoch(self, scored):
         """The last epoch in a line, with its validation score if it was `scored`."""
@@ -89,25 +106,31 @@ class Part(NamedTuple):
     begin, end : Fraction or int
         From which to which share of the steps over all epochs it goes.
 
-    seed : tuple of int or None
+    seed : int or None
         Of the order of rows in each epoch; None goes on with the model's own generator.
+
+    place, n_places : int
+        Number of the place where its rows are, and how many models learn side by side.
     """
 
     begin: object = 0
     end: object = 1
-    seed: tuple | None = None
+    seed: int | None = None
+    place: int = 0
+    n_places: int = 1
 
-    def steps(self, n_batches, n_epochs):
-        """Numbers of its steps in each of its epochs: pairs of epoch and range."""
-        n_steps = n_epochs * n_batches
-        first, last = math.floor(self.begin * n_steps), math.floor(self.end * n_steps)
-        for epoch in range(first // n_batches, math.ceil(last / n_batches)):
-            start = epoch * n_batches
-            yield epoch, range(max(first, start), min(last, start + n_batches))
+    def epochs(self, n_epochs):
+        """Epochs that it has a share in: (epoch, from which to which share of it)."""
+        begin, end = self.begin * n_epochs, self.end * n_epochs
+        for epoch in range(math.floor(begin), math.ceil(end)):
+            yield epoch, max(begin - epoch, 0), min(end - epoch, 1)
 
     def generator(self, own, epoch):
         """What draws the order of rows in an epoch, where `own` is the model's generator."""
-        return own if self.seed is None else np.random.default_rng([*self.seed, epoch])
+        return own if self.seed is None else np.random.default_rng([self.seed, self.place, epoch])
+
+
+WHOLE = Part()
 
 
 @dataclass
@@ -161,7 +184,7 @@ class Plan:
     early_stopping: object = None
     has_end: bool = True
     labels_per_row: float = 1.0
-    part: Part = Part()
+    part: Part = WHOLE
 
 
 class EarlyStopping:
@@ -221,20 +244,20 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
     n, batch_size = X.shape[0], plan.batch_size
     n_batches = math.ceil(n / batch_size)
     n_steps = plan.n_epochs * n_batches
-    switch_at = max(1, round(SOFTMAX_SHARE * n_steps)) if plan.switch_loss else None
+    switch_at = max(1, math.floor(SOFTMAX_SHARE * n_steps)) if plan.switch_loss else None
     n_labels = np.diff(Y.indptr)
     inputs, targets = Rows(X, network.n_threads), Rows(Y, network.n_threads)
     stop = False
-    for epoch, steps in plan.part.steps(n_batches, plan.n_epochs):
+    for epoch, begin, end in plan.part.epochs(plan.n_epochs):
         with on_epoch(epoch) as task:
             generator = plan.part.generator(progress.random_generator, epoch)
             order = generator.permutation(n) if plan.shuffle else np.arange(n)
             seed = int(generator.integers(2**63)) if plan.input_dropout else 0
-            before = epoch * n_batches
-            order = order[batch_size * (steps.start - before) : batch_size * (steps.stop - before)]
+            first, last = math.floor(begin * n_batches), math.floor(end * n_batches)
+            order = order[batch_size * first : batch_size * last]
             weights = sample_weight[order]
             batches = zip(
-                steps,
+                range(epoch * n_batches + first, epoch * n_batches + last),
                 inputs.batches(order, batch_size, plan.input_dropout, seed),
                 targets.batches(order, batch_size),
                 gen_batches(len(order), batch_size),

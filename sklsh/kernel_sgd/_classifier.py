@@ -9,6 +9,7 @@ from sklsh._sklearn import StrOptions, check_is_fitted, fit_context
 from sklsh._targets import LabelCounts, TargetFormat, class_weights
 from sklsh.kernel_sgd._documents import with_parameters
 from sklsh.kernel_sgd._estimator import RowSampledEstimator
+from sklsh.kernel_sgd._rounds import ClassifierInRounds
 from sklsh.kernel_sgd._training import HeldOutScore, TrainingRows
 
 _LOSSES = """
@@ -21,7 +22,7 @@ loss : {"log_loss", "hinge", "modified_huber"}, default="log_loss"
 
 
 @with_parameters(loss=_LOSSES, class_weight=True)
-class KernelSampledSGD(ScorePredictions, ClassifierMixin, RowSampledEstimator):
+class KernelSampledSGD(ClassifierInRounds, ScorePredictions, ClassifierMixin, RowSampledEstimator):
     """Classifier trained on the rows that still teach.
 
     Late in training most rows of a large data set are learnt, and a batch of them changes
@@ -176,19 +177,33 @@ class KernelSampledSGD(ScorePredictions, ClassifierMixin, RowSampledEstimator):
         if not resume:
             if partial and classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            target_format = TargetFormat.of(y, classes)
-            if len(target_format.classes) < 2:
-                raise ValueError(
-                    f"y must have at least 2 classes; got one class, {target_format.classes[0]!r}."
-                )
-            self._format, self.classes_ = target_format, target_format.classes
+            self._take_format(TargetFormat.of(y, classes))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
                 f"classes must be as in the first call, {self.classes_!r}; got {classes!r}."
             )
         Y = self._format.encode(y)
-        if self.class_weight is not None:
-            of_classes = class_weights(self.class_weight, self.classes_, LabelCounts.of(Y, weight))
+        return self._weighted_rows(
+            X, Y, weight, self._weights_of_classes(LabelCounts.of(Y, weight))
+        )
+
+    def _take_format(self, target_format):
+        """Begin with classes that look like this."""
+        if len(target_format.classes) < 2:
+            raise ValueError(
+                f"y must have at least 2 classes; got one class, {target_format.classes[0]!r}."
+            )
+        self._format, self.classes_ = target_format, target_format.classes
+
+    def _weights_of_classes(self, counts):
+        """Weight of each class, given how often they occur; None if all count alike."""
+        if self.class_weight is None:
+            return None
+        return class_weights(self.class_weight, self.classes_, counts)
+
+    def _weighted_rows(self, X, Y, weight, of_classes):
+        """Rows to train on, and the numbers of their classes, which group them."""
+        if of_classes is not None:
             weight = weight * of_classes[Y.indices]
             if not weight.any():
                 raise ValueError("class_weight and sample_weight leave no row with a weight.")

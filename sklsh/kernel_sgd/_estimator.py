@@ -44,7 +44,7 @@ from sklsh.kernel_sgd._rates import (
     resume_rule,
     schedule_of,
 )
-from sklsh.kernel_sgd._training import TrainingRows, diverged, train_on_draws
+from sklsh.kernel_sgd._training import TrainingRows, diverged, of_weight, train_on_draws
 from sklsh.row_sampling import Kernel, Pass, RowDraws
 
 STEPS = 3000  # that "auto" makes at least, within these epochs
@@ -205,16 +205,13 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
         check_row_sampler(self)
         self._n_threads = effective_n_threads(self.n_jobs)
         rows, groups = self._training_rows(X, y, weight, classes, resume=resume, partial=partial)
-        if not weight.all():
-            kept = np.flatnonzero(weight)
-            rows, groups = TrainingRows(*(part[kept] for part in rows)), groups[kept]
-            weight = weight[kept]
+        rows, groups, weight = of_weight(rows, groups, weight)
         if resume:
             self._require_same_loss()
             resume_rule(self, self._network)
             require_sampler_bytes(self, len(weight))
         else:
-            self._create(rows, sizes, partial)
+            self._create(rows, sizes, len(weight), partial)
         self._network.make_trainable(self._n_threads)
         return rows, groups, weight
 
@@ -226,8 +223,9 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
                 "without warm_start to start anew."
             )
 
-    def _create(self, rows, sizes, partial):
-        (n, n_features), n_outputs = rows.X.shape, self._n_outputs()
+    def _create(self, rows, sizes, n, partial):
+        """A fresh network for n rows like these."""
+        n_features, n_outputs = rows.X.shape[1], self._n_outputs()
         self._require_memory(n, n_features, sizes, n_outputs, partial)
         random_state = check_random_state(self.random_state)
         self._network = ScoreNetwork(
@@ -246,9 +244,10 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
     def _train(self, rows, groups, sample_weight, n_epochs, on_epoch, partial=False):
         stopping = None
         if self.early_stopping and not partial:
-            of_weight = np.flatnonzero(sample_weight)
             kept, held_out = split_off(
-                of_weight, self.validation_fraction, self._progress.random_generator
+                np.flatnonzero(sample_weight),
+                self.validation_fraction,
+                self._progress.random_generator,
             )
             score = self._validation_score(
                 rows.X[held_out], rows.targets[held_out], sample_weight[held_out]
@@ -257,12 +256,20 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
             rows, groups = TrainingRows(*(part[kept] for part in rows)), groups[kept]
             if not rows.weight.any():
                 raise ValueError("class_weight leaves no row with a weight to train on.")
+        plan = self._plan(n_epochs, endless=partial)
+        plan.early_stopping = stopping
+        self._run(rows, groups, plan, on_epoch)
+
+    def _plan(self, n_epochs, *, endless=False):
+        return Plan(
+            n_epochs=n_epochs, batch_size=self.batch_size, learning_rate=self._rate(),
+            schedule=schedule_of(self, endless),
+        )  # fmt: skip
+
+    def _run(self, rows, groups, plan, on_epoch):
+        """Carry out a plan."""
         if finds_rates(self):
             self._network.optimizer.l2 = self.alpha
-        plan = Plan(
-            n_epochs=n_epochs, batch_size=self.batch_size, learning_rate=self._rate(),
-            schedule=schedule_of(self, endless=partial), early_stopping=stopping,
-        )  # fmt: skip
         data = Pass(rows.X, groups, self._exact_scores(rows, plan), self._n_threads)
         step = self._network.multiply_adds(data.values_per_row, self.batch_size)
         try:

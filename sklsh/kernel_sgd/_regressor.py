@@ -7,8 +7,10 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
 from sklsh._sklearn import Interval, StrOptions, check_is_fitted, fit_context
+from sklsh._summary import Moments
 from sklsh.kernel_sgd._documents import with_parameters
 from sklsh.kernel_sgd._estimator import RowSampledEstimator
+from sklsh.kernel_sgd._rounds import RegressorInRounds
 from sklsh.kernel_sgd._training import HeldOutScore, TrainingRows
 
 _LOSSES = """
@@ -23,7 +25,7 @@ RESOLUTION = 1e-14  # of a mean of float64
 
 
 @with_parameters(loss=_LOSSES)
-class KernelSampledSGDRegressor(RegressorMixin, RowSampledEstimator):
+class KernelSampledSGDRegressor(RegressorInRounds, RegressorMixin, RowSampledEstimator):
     """Regressor trained on the rows that still teach.
 
     As :class:`KernelSampledSGD`, for numbers: a network or linear model that draws rows by how
@@ -183,8 +185,16 @@ class KernelSampledSGDRegressor(RegressorMixin, RowSampledEstimator):
     def _training_rows(self, X, y, weight, classes, *, resume, partial):
         y = numbers(y)
         if not resume:
-            self._center, self._scale = center_and_scale(y, weight)
-            self._loss_unit = self._scale**2
+            self._take_moments(Moments.of(y, weight))
+        return self._standard_rows(X, y, weight)
+
+    def _take_moments(self, moments):
+        """Begin with numbers of this mean and spread."""
+        self._center, self._scale = center_and_scale(moments)
+        self._loss_unit = self._scale**2
+
+    def _standard_rows(self, X, y, weight):
+        """Rows to train on, and their numbers, which group them."""
         targets = (y - self._center) / self._scale
         return TrainingRows(X, targets.astype(np.float32), weight), y
 
@@ -222,13 +232,11 @@ class KernelSampledSGDRegressor(RegressorMixin, RowSampledEstimator):
         return r2_score(targets, scores[:, 0], sample_weight=sample_weight)
 
 
-def center_and_scale(y, weight):
-    """Weighted mean and standard deviation of the targets; 1 for the latter if it is 0."""
-    weight = weight.astype(np.float64)
-    center = np.average(y, weights=weight)
-    scale = np.sqrt(np.average((y - center) ** 2, weights=weight))
-    known = scale > RESOLUTION * abs(center)  # else it is rounding of equal numbers
-    return float(center), float(scale) if known else 1.0
+def center_and_scale(moments):
+    """Weighted mean and standard deviation of numbers; 1 for the latter if it is 0."""
+    scale = np.sqrt(moments.squares / moments.weight)
+    known = scale > RESOLUTION * abs(moments.mean)  # else it is rounding of equal numbers
+    return moments.mean, float(scale) if known else 1.0
 
 
 def numbers(y):

@@ -30,6 +30,14 @@ class TrainingRows(NamedTuple):
     weight: np.ndarray
 
 
+def of_weight(rows, groups, weight):
+    """Those rows, with what groups them and their weights, that have a weight."""
+    if weight.all():
+        return rows, groups, weight
+    kept = np.flatnonzero(weight)
+    return TrainingRows(*(part[kept] for part in rows)), groups[kept], weight[kept]
+
+
 class HeldOutScore:
     """How good a network is on rows that are held out.
 
@@ -87,12 +95,13 @@ def train_on_draws(network, draws, data, plan, progress, on_epoch, *, row_score,
         What losses are multiplied by where they are told.
     """
     inputs = Rows(data.X, network.n_threads)
-    mean_weight = data.weight.mean(dtype=np.float64)
+    n, weight = len(data.weight), data.weight.sum(dtype=np.float64)
     stop = False
-    for epoch in range(plan.n_epochs):
+    for epoch, begin, end in plan.part.epochs(plan.n_epochs):
         with on_epoch(epoch) as task:
             loss = 0.0
-            for drawn in draws.epoch():
+            order = plan.part.generator(progress.random_generator, epoch).permutation(n)
+            for drawn in draws.epoch(order, begin, end):
                 first, last = drawn.span
                 losses, norms, rates = np.empty((3, len(drawn.rows)))
                 batches = list(gen_batches(len(drawn.rows), plan.batch_size))
@@ -111,8 +120,8 @@ def train_on_draws(network, draws, data, plan, progress, on_epoch, *, row_score,
                 network.shrink(math.exp(-alpha * rates.sum() / plan.batch_size))
                 scores = norms if row_score == "grad_norm" else losses
                 draws.note(drawn, Observed(scores, losses))
-            progress.loss_curve.append(float(loss_unit * loss / mean_weight))
-            progress.n_epochs += 1
+            share = float(end - begin)
+            progress.note_epoch(loss_unit * loss * n, share * weight, share * n)
             if plan.early_stopping:
                 value, stop = plan.early_stopping.note_epoch(network)
                 progress.validation_scores.append(value)

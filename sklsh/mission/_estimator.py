@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
@@ -26,29 +26,25 @@ from sklsh._sklearn import (
     validate_data,
 )
 from sklsh._targets import LabelCounts, TargetFormat, class_weights
-from sklsh._training import rate_schedule
+from sklsh._training import WHOLE, Progress, rate_schedule
 from sklsh.mission import _auto
 from sklsh.mission._fitted import FittedSketchedLinear
 from sklsh.mission._merging import Merging
+from sklsh.mission._rounds import SketchedInRounds
 
 CLASSIFICATION = ("log_loss", "hinge")
 
 
 @dataclass
-class Progress:
+class SketchedProgress(Progress):
     """What a model remembers of its training, over all calls."""
 
-    random_generator: np.random.Generator
-    rate: float
-    batch_size: int
-    loss_curve: list = field(default_factory=list)
-    n_steps: int = 0
-    n_epochs: int = 0
-    weight_sum: float = 0.0
+    rate: float = 0.0
+    batch_size: int = 0
 
 
 class SketchedLinearEstimator(
-    FittedSketchedLinear, Merging, VersionStamp, EpochCallbacks, BaseEstimator
+    FittedSketchedLinear, SketchedInRounds, Merging, VersionStamp, EpochCallbacks, BaseEstimator
 ):
     """Base of the estimators that train :class:`sklsh._sketched_linear.SketchedLinear`."""
 
@@ -216,29 +212,44 @@ class SketchedLinearEstimator(
 
     def _rows_of(self, X, y, sample_weight, *, reset, classes=None, partial=False):
         """Checked rows with targets as the kernels take them."""
-        numeric = self.loss not in CLASSIFICATION
-        X, y = self._validated(X, y, reset=reset, y_numeric=numeric)
-        weights = check_sample_weight(sample_weight, X, np.float32)
-        if numeric:
-            if classes is not None:
-                raise ValueError(f"classes must be None for loss={self.loss!r}; got {classes!r}.")
-            return _Rows(X, _numbers(y), weights)
+        X, y, weights = self._checked(X, y, sample_weight, classes, reset=reset)
+        if not self._is_classification:
+            return self._with_numbers(X, y, weights)
         if reset:
             if partial and classes is None and is_classifier(self):
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            self._format = TargetFormat.of(y, classes)
-            self.classes_ = self._format.classes
-            if len(self.classes_) < 2:
-                raise ValueError(
-                    f"y must have at least 2 classes; got one class, {self.classes_[0]!r}."
-                )
+            self._take_format(TargetFormat.of(y, classes))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
                 f"classes must be as in the first call, {self.classes_!r}; got {classes!r}."
             )
         Y = self._format.encode(y)
+        return self._with_classes(X, Y, weights, LabelCounts.of(Y, weights))
+
+    @property
+    def _is_classification(self):
+        return self.loss in CLASSIFICATION
+
+    def _checked(self, X, y, sample_weight, classes, *, reset):
+        X, y = self._validated(X, y, reset=reset, y_numeric=not self._is_classification)
+        if classes is not None and not self._is_classification:
+            raise ValueError(f"classes must be None for loss={self.loss!r}; got {classes!r}.")
+        return X, y, check_sample_weight(sample_weight, X, np.float32)
+
+    def _take_format(self, target_format):
+        """Begin with classes that look like this."""
+        self._format, self.classes_ = target_format, target_format.classes
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y must have at least 2 classes; got one class, {self.classes_[0]!r}."
+            )
+
+    def _with_numbers(self, X, y, weights):
+        return _Rows(X, _numbers(y), weights)
+
+    def _with_classes(self, X, Y, weights, counts):
+        """Rows of these classes, which occur as often as `counts` says."""
         if self.class_weight is not None:
-            counts = LabelCounts.of(Y, weights)
             weights = weights * class_weights(self.class_weight, self.classes_, counts)[Y.indices]
             if not weights.any():
                 raise ValueError("class_weight and sample_weight leave no row with a weight.")
@@ -275,17 +286,17 @@ class SketchedLinearEstimator(
                 f"learning_rate_init={self.learning_rate_init} times the l2 penalty, alpha * "
                 f"(1 - l1_ratio) = {l2}, must be below 1, or all weights stay zero."
             )
-        self._progress = Progress(
+        self._progress = SketchedProgress(
             np.random.default_rng(self._seeds[1]),
             rate=rate,
             batch_size=_auto.rows_per_step(self.batch_size, self._kernel_loss, l2, rate, curvature),
         )
         self._model = SketchedLinear(n_outputs, mode=self.mode, seed=self._seeds[0], **sizes)
-        if self.loss not in CLASSIFICATION:  # far from zero it would be learnt at weights' cost
+        if not self._is_classification:  # far from zero it would be learnt at weights' cost
             self._model.intercept[:] = np.average(rows.targets, weights=rows.weights)
 
     def _n_columns(self):
-        return len(self.classes_) if self.loss in CLASSIFICATION else 1
+        return len(self.classes_) if self._is_classification else 1
 
     def _loss_of_kernel(self):
         return "multinomial" if self.loss == "log_loss" and self._n_columns() > 2 else self.loss
@@ -309,36 +320,39 @@ class SketchedLinearEstimator(
             "A smaller width, depth or n_features_to_select takes less.",
         )
 
-    def _train(self, rows, n_epochs, schedule, on_epoch):
+    def _train(self, rows, n_epochs, schedule, on_epoch, part=WHOLE):
         progress, schedule = self._progress, rate_schedule(schedule, self.power_t)
-        of_weight = np.flatnonzero(rows.weights)
-        n_batches = math.ceil(len(of_weight) / progress.batch_size)
+        of_weight, batch_size = np.flatnonzero(rows.weights), progress.batch_size
+        n_batches = math.ceil(len(of_weight) / batch_size)
         objective = {
             "loss": self._kernel_loss,
             "epsilon": self.epsilon,
             "l2": self.alpha * (1 - self.l1_ratio),
             "l1": self.alpha * self.l1_ratio if self.mode == "active" else 0.0,
         }
-        n_threads, steps_before = effective_n_threads(self.n_jobs), progress.n_steps
-        for epoch in range(n_epochs):
+        n_threads = effective_n_threads(self.n_jobs)
+        for epoch, begin, end in part.epochs(n_epochs):
             with on_epoch(epoch) as task:
                 order = of_weight
                 if self.shuffle:
-                    order = progress.random_generator.permutation(of_weight)
+                    generator = part.generator(progress.random_generator, epoch)
+                    order = generator.permutation(of_weight)
+                first, last = math.floor(begin * n_batches), math.floor(end * n_batches)
+                order = order[batch_size * first : batch_size * last]
+                before = epoch * n_batches
                 factors = [
-                    schedule(step / (n_epochs * n_batches), steps_before + step + 1)
-                    for step in range(epoch * n_batches, (epoch + 1) * n_batches)
+                    schedule(step / (n_epochs * n_batches), progress.n_steps + i)
+                    for i, step in enumerate(range(before + first, before + last), start=1)
                 ]
                 with np.errstate(over="ignore"):  # training then diverges
                     rates = (progress.rate * np.array(factors)).astype(np.float32)
                 loss = self._model.train(
                     rows.X, rows.targets, rows.weights, order, rates,
-                    batch_size=progress.batch_size, objective=objective, n_threads=n_threads,
+                    batch_size=batch_size, objective=objective, n_threads=n_threads,
                 )  # fmt: skip
-                progress.loss_curve.append(loss)
-                progress.n_epochs += 1
-                progress.n_steps += n_batches
-                progress.weight_sum += float(rows.weights.sum(dtype=np.float64))
+                weight = float(rows.weights[order].sum(dtype=np.float64))
+                progress.note_epoch(loss, weight, n_labels=0)
+                progress.n_steps += last - first
             if task.stop:
                 break
         self._note_names(rows.X)

@@ -8,6 +8,7 @@ from sklsh._layer_tables import LayerTables
 from sklsh.negatives._protocol import (
     LOGQ,
     WEIGHTED,
+    Counted,
     Inclusion,
     RowCandidates,
     Sampler,
@@ -20,7 +21,7 @@ from sklsh.negatives._protocol import (
 NO_TABLES = np.zeros((0, 1), dtype=np.int32)
 
 
-class RowUniform(Sampler):
+class RowUniform(Counted, Sampler):
     """The labels of the row and a uniform draw from all other classes.
 
     Parameters

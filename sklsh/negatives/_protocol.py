@@ -119,6 +119,17 @@ class Sampler(ABC):
     def note_labels(self, counts):  # noqa: B027, nor go by frequencies
         """Take note of how often each class is a label in the rows to come."""
 
+    def go_on(self, n_steps, place):  # noqa: B027, nor draw, nor keep anything up to date
+        """Take up training that has gone so many steps, in one of several places.
+
+        Draws are then others than in other places, and at other steps.
+        """
+
+    @property
+    def inclusions(self):
+        """How often classes were looked at: list of `Inclusion`."""
+        return []
+
     def advance(self, done):  # noqa: B027, nor change on the way
         """Take note of the share of the fit that is done."""
 
@@ -146,6 +157,19 @@ class Full(Sampler):
         return Candidates(self._ids, Y.indices, len(self._ids), self._ones, self._zeros)
 
 
+class Counted:
+    """Mixin of samplers that count their draws, and how often each class is looked at."""
+
+    def go_on(self, n_steps, place):
+        """Take up training that has gone so many steps, in one of several places."""
+        self._n_draws = (place << 24) + n_steps
+
+    @property
+    def inclusions(self):
+        """How often classes were looked at, in a list of one."""
+        return [self._inclusion]
+
+
 class WithTables:
     """Mixin of samplers that retrieve classes through `tables`, a LayerTables."""
 
@@ -153,6 +177,11 @@ class WithTables:
         """Set up what is needed to draw and is no part of the model."""
         super().prepare(n_threads)
         self.tables.make_writable()
+
+    def go_on(self, n_steps, place):
+        """Take up training in one of several places, with tables hashed as seldom as by then."""
+        super().go_on(n_steps, place)
+        self.tables.go_on(n_steps)
 
     def refresh(self, output, ids):
         """Take note of the changed rows; they are hashed again when the period is over."""
@@ -276,6 +305,26 @@ class Inclusion:
         if tail is None:
             tail = max(self._tail_share / self._n_looks, 1 / len(self._chosen))
         return chosen + (1 - chosen) * np.asarray(tail, dtype=np.float32)
+
+    def since(self, earlier):
+        """What has been noted since an earlier state."""
+        noted = copy.copy(self)
+        for name in ("_n_looks", "_chosen", "_tail_share"):
+            setattr(noted, name, getattr(self, name) - getattr(earlier, name))
+        if earlier._left_out is not None:
+            noted._left_out = self._left_out - earlier._left_out
+        return noted
+
+    def add(self, other):
+        """Take note of what another has."""
+        self.make_writable()
+        self._n_looks += other._n_looks
+        self._tail_share += other._tail_share
+        self._chosen += other._chosen
+        if other._left_out is not None:
+            if self._left_out is None:
+                self._left_out = np.zeros_like(self._chosen)
+            self._left_out += other._left_out
 
     def make_writable(self):
         """Copy counts that came from a read-only memory map."""

@@ -43,6 +43,16 @@ class Scheduled(Sampler):
         for _, sampler in self.stages:
             sampler.note_labels(counts)
 
+    def go_on(self, n_steps, place):
+        """Take up training that has gone so many steps, in one of several places."""
+        for _, sampler in self.stages:
+            sampler.go_on(n_steps, place)
+
+    @property
+    def inclusions(self):
+        """How often classes were looked at in each stage."""
+        return [inclusion for _, sampler in self.stages for inclusion in sampler.inclusions]
+
     def draw(self, hidden, Y, output):
         """What the sampler of now draws."""
         return self.current.draw(hidden, Y, output)

@@ -11,6 +11,7 @@ from sklsh.negatives._protocol import (
     LOGQ,
     WEIGHTED,
     Candidates,
+    Counted,
     Inclusion,
     Sampler,
     WithTables,
@@ -22,7 +23,7 @@ from sklsh.negatives._protocol import (
 PLACES_PER_QUERY = 10  # among the retrieved classes, for each row that asks the hash tables
 
 
-class InBatch(Sampler):
+class InBatch(Counted, Sampler):
     """The labels of the batch, and nothing else.
 
     Parameters

@@ -1,5 +1,6 @@
 """Weights, and the state that an optimizer keeps for them."""
 
+import copy
 import math
 
 import numpy as np
@@ -89,6 +90,12 @@ class Parameter:
     def frozen(self):
         """Copy of the weights, without state."""
         return Parameter(aligned_copy(self.weights), seed=self.seed, width=self.width)
+
+    def twin(self):
+        """Copy of weights and state."""
+        twin = copy.copy(self)
+        twin.weights, twin.slots = aligned_copy(self.weights), tuple(map(aligned_copy, self.slots))
+        return twin
 
     def has_state_of(self, optimizer):
         """Whether the state is what the optimizer keeps for these weights."""

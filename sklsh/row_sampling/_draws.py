@@ -157,26 +157,49 @@ class RowDraws:
     def __getstate__(self):
         return vars(self) | {"_weight": None, "_generator": None}  # a copy has no rows
 
-    def epoch(self):
-        """Yield `Draws` of as many rows as there are; of fewer by scores, with `subsample`."""
+    def put_together(self, others, shares):
+        """Take over what draws in several places, which began like these, have come by.
+
+        Scores and gain are averaged by `shares`, which add up to 1; draws are counted up.
+        """
+        self.sampler.put_together([other.sampler for other in others], shares)
+        for name in ("uniform", "by_scores"):
+            averages = shares @ np.array([getattr(other.gain, name) for other in others])
+            setattr(self.gain, name, float(averages))
+        for name in ("n_drawn", "n_by_scores", "_n_batches"):
+            before = getattr(self, name)
+            setattr(self, name, before + sum(getattr(other, name) - before for other in others))
+        self._until_probe, self._probe_period = others[0]._until_probe, others[0]._probe_period
+        self._scores_missing = any(other._scores_missing for other in others)
+
+    def epoch(self, order=None, begin=0.0, end=1.0):
+        """Yield `Draws` of as many rows as there are; of fewer by scores, with `subsample`.
+
+        `order` is that of uniform draws, by default a random one. Only a part of the epoch is
+        gone through if `begin` and `end`, shares of it, say so.
+        """
         n = len(self._weight)
-        order, done = self._generator.permutation(n), 0.0
-        while done < n:
+        if order is None:
+            order = self._generator.permutation(n)
+        done, end = float(begin * n), float(end * n)
+        while done < end:
             pays = self._pays()
-            draws = self._by_scores(done) if pays else None
+            draws = self._by_scores(done, end) if pays else None
             self._scores_missing = pays and draws is None
             if draws is None:
-                draws = self._uniform(order, done)
+                draws = self._uniform(order, done, end)
             done = n * draws.span[1]
             yield draws
 
-    def _uniform(self, order, done):
+    def _uniform(self, order, done, end):
         """The next rows in a random order."""
-        first = min(round(done), len(order) - 1)  # at least a row, where less than one is left
-        last = min(len(order), first + PROBE_BATCHES * self.batch_size)
+        n = len(order)
+        first = min(round(done), n - 1)  # at least a row, where less than one is left
+        last = min(max(round(end), first + 1), first + PROBE_BATCHES * self.batch_size)
         rows = order[first:last]
         weight = self._weight[rows]
-        return Draws(rows, weight, weight, None, (first / len(order), last / len(order)))
+        reached = end if last >= round(end) else last
+        return Draws(rows, weight, weight, None, (first / n, reached / n))
 
     def asks(self, draws):
         """Whether `note` has a use for what steps find out about these draws.
@@ -254,7 +277,7 @@ class RowDraws:
     def _pays(self):
         return self._warm and (self._gain_needed == 0 or self.gain.value > self._gain_needed)
 
-    def _by_scores(self, done):
+    def _by_scores(self, done, end):
         """Draws from a pool where `done` rows of the epoch are; None while there are no scores."""
         n = len(self._weight)
         pool = np.arange(n)
@@ -267,16 +290,16 @@ class RowDraws:
         weight = self._weight[pool]
         ratio = self._ratio(scores, weight)
         n_batches = max(1, int(len(pool) / (self.pool_factor * self.batch_size)))
-        left = max(1, round((n - done) * self.subsample))  # else at least half a row stays
+        left = max(1, round((end - done) * self.subsample))  # else at least half a row stays
         n_draws = min(left, n_batches * self.batch_size)
-        end = 1.0 if n_draws == left else (done + n_draws / self.subsample) / n
+        reached = end if n_draws == left else done + n_draws / self.subsample
         drawn = systematic_draws(ratio / len(pool), n_draws, self._generator)
         mean_weight = weight.mean(dtype=np.float64)
         unbiased = weight[drawn] / ratio[drawn]
         power = self.importance_power
         weight = (mean_weight ** (1 - power) * unbiased**power).astype(np.float32)
         unbiased = unbiased.astype(np.float32)
-        return Draws(pool[drawn], weight, unbiased, ratio[drawn], (done / n, end))
+        return Draws(pool[drawn], weight, unbiased, ratio[drawn], (done / n, reached / n))
 
     def _ratio(self, scores, weight):
         """How many times as likely as uniformly rows of a pool are drawn."""

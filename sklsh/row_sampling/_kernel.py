@@ -166,6 +166,14 @@ class Kernel(RowSampler):
     def __getstate__(self):
         return super().__getstate__() | {"_kept": None, "_last": (None, None)}
 
+    def put_together(self, others, shares):
+        """Average the sums of sketches with the same hash functions."""
+        self.counters.clear()
+        for other, share in zip(others, shares, strict=True):
+            theirs = other.counters.copy()
+            theirs.multiply(share)
+            self.counters.combine(theirs, np.add)
+
     def scores(self, rows):
         """Regression of scores at the rows."""
         return self._regression(SCORE, self._codes_of(rows), self._data.n_threads)

@@ -84,6 +84,12 @@ class RowSampler(ABC):
     def note(self, rows, observed, batch_size):
         """Learn from what steps of so many rows have `Observed`, in their order."""
 
+    def put_together(self, others, shares):  # noqa: B027, for that is so of most
+        """Take over what copies of it have learnt in several places, each counting its share.
+
+        By default what is learnt stays in its place.
+        """
+
     @property
     def nbytes(self):
         """Bytes of what was learnt."""
