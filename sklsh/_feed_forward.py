@@ -203,10 +203,6 @@ class FeedForward:
         frozen.optimizer.t = 0
         return frozen
 
-    def twin(self):
-        """Copy that shares nothing, and trains on alike."""
-        return copy.deepcopy(self, {id(p): p.twin() for p in self.parameters})
-
     def restore(self, frozen):
         """Go back to the weights of a frozen copy."""
         for parameter, before in zip(self.parameters, frozen.parameters, strict=True):

@@ -8,6 +8,7 @@ can be computed again, anywhere, with the same result.
 """
 
 import copy
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,7 +75,7 @@ class NetworkInRounds:
     def _learner(self):
         """Copy with a network and notes of its own."""
         learner = copy.copy(self)
-        learner._network = self._network.twin()
+        learner._network = copy.deepcopy(self._network)
         learner._progress = copy.deepcopy(self._progress)
         return learner
 

@@ -114,9 +114,8 @@ class SketchedInRounds:
 
     def _multiply_adds(self, summary):
         """Of training by a row, roughly."""
-        return (
-            LOOK_UP * self._model.depth * self._model.n_outputs * summary.n_values / summary.n_rows
-        )
+        look_ups = self._model.depth * summary.n_values / summary.n_rows
+        return LOOK_UP * self._model.n_outputs * look_ups
 
     @property
     def _state_bytes(self):

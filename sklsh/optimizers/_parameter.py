@@ -91,8 +91,8 @@ class Parameter:
         """Copy of the weights, without state."""
         return Parameter(aligned_copy(self.weights), seed=self.seed, width=self.width)
 
-    def twin(self):
-        """Copy of weights and state."""
+    def __deepcopy__(self, memo):
+        """Copy of weights and state, in memory that is aligned as theirs."""
         twin = copy.copy(self)
         twin.weights, twin.slots = aligned_copy(self.weights), tuple(map(aligned_copy, self.slots))
         return twin
