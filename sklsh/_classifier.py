@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 
 from sklsh._auto import dropout_for, epochs_for, hidden_dropout_for, loss_for, rows_per_step
 from sklsh._callbacks import EpochCallbacks, without_callbacks
+from sklsh._collections import fit_collection, is_collection
 from sklsh._constraints import CONSTRAINTS
 from sklsh._explanation import NetworkExplanations
 from sklsh._fitted import FittedNetwork
@@ -114,6 +115,8 @@ class NetworkClassifier(
         ConvergenceWarning
             If three quarters of the hidden units end up at zero for all rows.
         """
+        if is_collection(X):
+            return fit_collection(self, X, y, sample_weight)
         with unchanged_on_error(self):
             resume = self.warm_start and hasattr(self, "_network")
             X, y, weight = self._validated(X, y, sample_weight, reset=not resume)

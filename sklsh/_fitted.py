@@ -1,12 +1,46 @@
 """What can be read off a fitted network, and a copy of it that keeps no training state."""
 
 import copy
+from typing import NamedTuple
 
 from sklsh._layer_tables import PredictionTables
 from sklsh._sklearn import check_is_fitted
 
 
-class FittedTraining:
+class RoundsOfFit(NamedTuple):
+    """Rounds of a fit over partitions, and what merging and learning in them have taken."""
+
+    n_rounds: int
+    merge_seconds: float
+    local_seconds: float
+
+
+class FittedRounds:
+    """Mixin of what a fit over partitions tells, see :func:`sklsh.distributed.fit`."""
+
+    @property
+    def n_rounds_(self):
+        """Rounds, after each of which models were put together; of a fit over partitions."""
+        return self._rounds_of_fit("n_rounds")
+
+    @property
+    def local_seconds_(self):
+        """Seconds that the busiest worker's thread learnt in each round, summed up."""
+        return self._rounds_of_fit("local_seconds")
+
+    @property
+    def merge_seconds_(self):
+        """Seconds of the rounds besides: to send, to merge, to schedule, to wait."""
+        return self._rounds_of_fit("merge_seconds")
+
+    def _rounds_of_fit(self, name):
+        check_is_fitted(self)
+        if self._progress.rounds is None:
+            raise AttributeError(f"{name}_ is there only after a fit over partitions.")
+        return getattr(self._progress.rounds, name)
+
+
+class FittedTraining(FittedRounds):
     """Mixin of what every network and its training have."""
 
     @property

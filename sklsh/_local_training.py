@@ -60,9 +60,11 @@ class NetworkInRounds:
 
     Attributes
     ----------
-    n_rounds_ : int
-        Rounds of a distributed fit; there are none after an ordinary one.
+    _least_rounds : int
+        In an epoch.
     """
+
+    _least_rounds = 1
 
     def _require_rounds(self):
         """Refuse what a fit in rounds cannot do."""
@@ -95,6 +97,11 @@ class NetworkInRounds:
             put_together(self._network, [one.changes for one in learnt], shares)
         self._progress.note_round([one.progress for one in learnt], done)
         return self
+
+    @property
+    def _state_bytes(self):
+        """Bytes of weights and optimizer state, which a round sends."""
+        return sum(p.weights.nbytes + p.state_bytes for p in self._network.parameters)
 
 
 class ClassifierInRounds(NetworkInRounds):
@@ -159,8 +166,3 @@ class ClassifierInRounds(NetworkInRounds):
         width = sizes[-1] if sizes else summary.n_features
         n_active = min(n_classes, self.n_active)
         return PASSES * ((nnz * sizes[0] if sizes else 0) + dense + n_active * width)
-
-    @property
-    def _state_bytes(self):
-        """Bytes of weights and optimizer state, which a round sends."""
-        return sum(p.weights.nbytes + p.state_bytes for p in self._network.parameters)

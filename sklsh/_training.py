@@ -27,6 +27,7 @@ class Progress:
     weight_sum: float = 0.0
     n_labels_sum: float = 0.0
     loss_sum: float = 0.0
+    rounds: object = None
 
     @property
     def labels_per_row(self):

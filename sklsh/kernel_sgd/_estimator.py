@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 
 from sklsh._callbacks import EpochCallbacks, without_callbacks
+from sklsh._collections import fit_collection, is_collection
 from sklsh._constraints import CONSTRAINTS
 from sklsh._memory import require_bytes
 from sklsh._row_samplers import (
@@ -167,6 +168,8 @@ class RowSampledEstimator(FittedDraws, VersionStamp, EpochCallbacks, BaseEstimat
             If the data do not fit, or if training diverges. The model stays as it was,
             except where `warm_start` trains it on in place.
         """
+        if is_collection(X):
+            return fit_collection(self, X, y, sample_weight)
         with unchanged_on_error(self):
             resume = self.warm_start and hasattr(self, "_network")
             X, y, weight = self._validated(X, y, sample_weight, reset=not resume)

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 
 from sklsh._callbacks import EpochCallbacks, without_callbacks
+from sklsh._collections import fit_collection, is_collection
 from sklsh._memory import require_bytes
 from sklsh._sketched_linear import MOST_PLACES, SketchedLinear
 from sklsh._sklearn import (
@@ -26,21 +26,14 @@ from sklsh._sklearn import (
     validate_data,
 )
 from sklsh._targets import LabelCounts, TargetFormat, class_weights
-from sklsh._training import WHOLE, Progress, rate_schedule
+from sklsh._training import WHOLE, rate_schedule
 from sklsh.mission import _auto
 from sklsh.mission._fitted import FittedSketchedLinear
 from sklsh.mission._merging import Merging
 from sklsh.mission._rounds import SketchedInRounds
+from sklsh.mission._training_rows import SketchedProgress, TrainingRows, numbers
 
 CLASSIFICATION = ("log_loss", "hinge")
-
-
-@dataclass
-class SketchedProgress(Progress):
-    """What a model remembers of its training, over all calls."""
-
-    rate: float = 0.0
-    batch_size: int = 0
 
 
 class SketchedLinearEstimator(
@@ -141,6 +134,8 @@ class SketchedLinearEstimator(
         MemoryError
             If the model would not fit; says how many bytes it takes.
         """
+        if is_collection(X):
+            return fit_collection(self, X, y, sample_weight)
         with unchanged_on_error(self):
             self._draw_seeds()
             rows = self._rows_of(X, y, sample_weight, reset=True)
@@ -245,7 +240,7 @@ class SketchedLinearEstimator(
             )
 
     def _with_numbers(self, X, y, weights):
-        return _Rows(X, _numbers(y), weights)
+        return TrainingRows(X, numbers(y), weights)
 
     def _with_classes(self, X, Y, weights, counts):
         """Rows of these classes, which occur as often as `counts` says."""
@@ -254,7 +249,7 @@ class SketchedLinearEstimator(
             if not weights.any():
                 raise ValueError("class_weight and sample_weight leave no row with a weight.")
         targets = Y.indices.astype(np.float32)
-        return _Rows(X, 2 * targets - 1 if len(self.classes_) == 2 else targets, weights)
+        return TrainingRows(X, 2 * targets - 1 if len(self.classes_) == 2 else targets, weights)
 
     def _validated(self, X, y, *, reset, y_numeric):
         X, y = validate_data(
@@ -383,22 +378,3 @@ class SketchedLinearEstimator(
         tags.input_tags.sparse = True
         tags.target_tags.required = True
         return tags
-
-
-def _numbers(y):
-    """Targets of a regression as float32."""
-    try:
-        y = y.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"y must be numbers for losses of regression; {error}.") from error
-    largest = np.abs(y).max()
-    if largest > np.finfo(np.float32).max:
-        raise ValueError(f"y must be within the range of float32; got {largest}.")
-    return y.astype(np.float32)
-
-
-@dataclass
-class _Rows:
-    X: sp.csr_array
-    targets: np.ndarray
-    weights: np.ndarray

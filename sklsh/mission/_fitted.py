@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from sklsh._fitted import FittedRounds
 from sklsh._sklearn import check_is_fitted
 
 
-class FittedSketchedLinear:
+class FittedSketchedLinear(FittedRounds):
     """Mixin of the fitted attributes."""
 
     @property

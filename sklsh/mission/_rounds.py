@@ -44,6 +44,8 @@ class LearntModel:
 class SketchedInRounds:
     """Mixin: trains the model in rounds, whose merged model is the mean of the models."""
 
+    _least_rounds = 0  # in an epoch: means of linear models are as good after all
+
     def _require_rounds(self):
         """There is nothing that a fit in rounds cannot do."""
 
