@@ -12,7 +12,7 @@ import numpy as np
 
 from sklsh._storage import STORAGE, as_float32, to_bfloat16
 
-ROWS_AT_ONCE = 1 << 14  # of a parameter that are put together at a time
+ROWS_AT_ONCE = 1 << 10  # of a parameter, which stay in the cache
 
 
 class RowChanges(NamedTuple):
@@ -36,9 +36,13 @@ class RowChanges(NamedTuple):
         return self.rows.nbytes + self.values.nbytes
 
     def within(self, first, last):
-        """Rows of a block, counted from its first, and their values as float32."""
+        """Rows of a block, counted from its first, and their values as float32.
+
+        All of them are a slice, which is faster to go by.
+        """
         start, stop = np.searchsorted(self.rows, (first, last))
-        return self.rows[start:stop] - first, as_float32(self.values[start:stop])
+        rows = self.rows[start:stop] - first if stop - start < last - first else slice(None)
+        return rows, as_float32(self.values[start:stop])
 
 
 class Changes(NamedTuple):
@@ -72,12 +76,12 @@ def changes_between(before, after, dtype="float32"):
     """`Changes` from one network to another, in arrays of `dtype`, "float32" or "bfloat16"."""
     weights, slots = [], []
     for old, new in zip(before.parameters, after.parameters, strict=True):
-        rows = _moved(old.weights, new.weights)
-        moves = new.as_float32(rows) - old.as_float32(rows)
-        weights.append(RowChanges(rows, _stored(moves, dtype)))
+        moved = _moved(old.weights, new.weights)
+        moves = _taken(new.weights, moved) - _taken(old.weights, moved)
+        weights.append(RowChanges(moved, _stored(moves, dtype)))
         for old_slot, new_slot in zip(old.slots, new.slots, strict=True):
-            rows = _moved(old_slot, new_slot)
-            slots.append(RowChanges(rows, _stored(new_slot[rows], dtype)))
+            rows = _moved(old_slot, new_slot) if new.sketched else moved
+            slots.append(RowChanges(rows, _stored(_taken(new_slot, rows), dtype)))
     return Changes(weights, slots, after.optimizer.t - before.optimizer.t, _log_partition(after))
 
 
@@ -90,9 +94,14 @@ def _moved(before, after):
     return np.flatnonzero(moved).astype(np.int32)
 
 
+def _taken(array, rows):
+    """Copy of these rows, as float32."""
+    return as_float32(array if len(rows) == len(array) else array.take(rows, axis=0))
+
+
 def _stored(values, dtype):
-    values = np.ascontiguousarray(values)
-    return to_bfloat16(values) if dtype == "bfloat16" else values
+    """Copy of float32 values as `dtype`."""
+    return to_bfloat16(np.ascontiguousarray(values)) if dtype == "bfloat16" else values
 
 
 def _log_partition(network):
@@ -133,16 +142,18 @@ def _move(weights, changes, shares):
     """
     for first in range(0, len(weights), ROWS_AT_ONCE):
         block = weights[first : first + ROWS_AT_ONCE]
-        mean, apart = np.zeros(block.shape, dtype=np.float32), np.zeros((len(block), 1))
+        mean, apart = np.zeros(block.shape, dtype=np.float32), np.zeros(len(block))
         for changed, share in zip(changes, shares, strict=True):
             rows, moves = changed.within(first, first + len(block))
-            mean[rows] += np.float32(share) * moves
-            apart[rows, 0] += share**2 * np.einsum("ij,ij->i", moves, moves, dtype=np.float64)
-        together = np.einsum("ij,ij->i", mean, mean, dtype=np.float64)[:, None]
+            moves = np.float32(share) * moves
+            mean[rows] += moves
+            apart[rows] += np.einsum("ij,ij->i", moves, moves)
+        together = np.einsum("ij,ij->i", mean, mean)
         most = 1 / (shares**2).sum()
         with np.errstate(divide="ignore", invalid="ignore"):  # rows that nothing has moved
             factor = np.where(together > 0, np.clip(most * apart / together, 1, most), 1)
-        _add(block, (factor * mean).astype(np.float32))
+        mean *= factor.astype(np.float32)[:, None]
+        _add(block, mean)
 
 
 def _add(block, moves):

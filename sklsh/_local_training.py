@@ -8,7 +8,6 @@ can be computed again, anywhere, with the same result.
 """
 
 import copy
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ from sklsh._summary import Summary
 from sklsh._targets import LabelCounts, TargetFormat
 from sklsh._training import Progress
 
-RATE_POWER = 1.5  # of the root of how many models learn side by side
+MOST_AT_ONCE = 4  # models up to which batches and learning rates grow with their number
 PASSES = 3  # products of a step: forward, for the gradient of weights, and of what is below
 
 
@@ -139,9 +138,9 @@ class ClassifierInRounds(NetworkInRounds):
         learner._network.make_trainable(learner._n_threads)
         plan = learner._plan(summary.n_rows, summary.sparse, self._n_epochs_of(summary))
         plan.labels_per_row, plan.part = summary.counts.labels_per_row, part
-        root = math.sqrt(part.n_places)
-        plan.batch_size = min(round(plan.batch_size * root), len(weight))
-        plan.learning_rate *= root**RATE_POWER
+        factor = min(part.n_places, MOST_AT_ONCE)  # each takes so many steps less
+        plan.batch_size = min(factor * plan.batch_size, len(weight))
+        plan.learning_rate *= factor
         learner._negatives.go_on(self._progress.n_steps, part.place)
         learner._run(X, Y, weight, plan, without_callbacks)
         pairs = zip(learner._negatives.inclusions, self._negatives.inclusions, strict=True)
