@@ -137,9 +137,11 @@ class MISSIONHashSelector(Support, TransformerMixin, SketchedLinearEstimator):
         """
         return super().fit(raw_X, y, sample_weight)
 
+    def _draw_seeds(self):
+        super()._draw_seeds()
+        self._names = TokenNames()
+
     def _validated(self, raw_X, y, *, reset, y_numeric):
-        if reset:
-            self._names = TokenNames()
         tokens = self._hashed(raw_X)
         y = column_or_1d(y, warn=True)
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
