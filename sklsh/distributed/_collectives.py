@@ -107,17 +107,13 @@ def run_over(comm, exchange):
 
 
 def run_together(exchanges):
-    """Run all sides of an exchange in turn; for each its result, and the bytes it would send."""
+    """Run all sides of an exchange up to the end of the first; its result, and bytes by side."""
     n_bytes, reduced = np.zeros(len(exchanges)), None
     while True:
-        messages, results = [], []
-        for exchange in exchanges:
-            try:
-                messages.append(exchange.send(reduced))
-            except StopIteration as end:
-                results.append(end.value)
-        if results:
-            return results, n_bytes
+        try:
+            messages = [exchange.send(reduced) for exchange in exchanges]
+        except StopIteration as end:
+            return end.value, n_bytes
         for i, message in enumerate(messages):
             n_bytes[i] += sum(part.bytes_sent(len(exchanges)) for part in message)
         reduced = [

@@ -51,7 +51,7 @@ class SketchCompressor(BaseEstimator):
           rows of largest norm that error has are the result, and the cells that they hit are
           zeroed in both: FetchSGD, without its learning rate, which is the caller's.
 
-    k : int or float, default=0.01
+    k : int or float, default=0.1
         Rows that each process sends, under "topk" and "auto", or rows of the result, under
         "fetch". A float in (0, 1) is a fraction: of the rows of the process's gradient, or of
         those of all gradients together; at least one row.
@@ -130,8 +130,7 @@ class SketchCompressor(BaseEstimator):
     >>> first = np.array([3, 70_000], dtype=np.int32), np.ones((2, 1), dtype=np.float32)
     >>> second = np.array([3, 900_000], dtype=np.int32), np.ones((2, 1), dtype=np.float32)
     >>> workers = [SketchCompressor("coo") for _ in range(2)]
-    >>> totals = SketchCompressor.simulate(workers, [first, second], 1_000_000)
-    >>> rows, values = totals[0]
+    >>> rows, values = SketchCompressor.simulate(workers, [first, second], 1_000_000)
     >>> rows.tolist(), values.ravel().tolist()
     ([3, 70000, 900000], [2.0, 1.0, 1.0])
     >>> workers[0].bytes_sent_
@@ -151,7 +150,7 @@ class SketchCompressor(BaseEstimator):
     }
 
     def __init__(
-        self, scheme="auto", *, k=0.01, depth=3, width="auto", momentum=0.0, random_state=0
+        self, scheme="auto", *, k=0.1, depth=3, width="auto", momentum=0.0, random_state=0
     ):
         self.scheme = scheme
         self.k = k
@@ -199,7 +198,9 @@ class SketchCompressor(BaseEstimator):
             If what the scheme keeps would not fit; says how many bytes it takes.
         """
         exchange = self.exchange(rows, values, n_rows, name)
-        return self._received(*run_over(comm, exchange))
+        total, n_bytes = run_over(comm, exchange)
+        self._count(n_bytes)
+        return total.rows, total.values
 
     @staticmethod
     def simulate(compressors, gradients, n_rows, name="gradient"):
@@ -208,10 +209,10 @@ class SketchCompressor(BaseEstimator):
         Parameters
         ----------
         compressors : list of SketchCompressor
-            One for each worker.
+            One for each worker, and the same in each call.
 
         gradients : list of (rows, values)
-            As in `all_reduce`.
+            Of each worker, as in `all_reduce`.
 
         n_rows : int
             Rows of the whole matrix.
@@ -221,15 +222,21 @@ class SketchCompressor(BaseEstimator):
 
         Returns
         -------
-        totals : list of (rows, values)
-            What `all_reduce` would return on each worker. Bytes are counted as if it had.
+        rows : ndarray of shape (m,), int32
+            Rows of the sum, ascending.
+
+        values : ndarray of shape (m, width), float32
+            Their values: what `all_reduce` would return on every worker. Only the first decodes
+            them, and has `forms_` and the sketches of "fetch"; all count their bytes.
         """
         exchanges = [
             compressor.exchange(*gradient, n_rows, name)
             for compressor, gradient in zip(compressors, gradients, strict=True)
         ]
-        outcomes = zip(compressors, *run_together(exchanges), strict=True)
-        return [compressor._received(*outcome) for compressor, *outcome in outcomes]
+        total, n_bytes = run_together(exchanges)
+        for compressor, sent in zip(compressors, n_bytes, strict=True):
+            compressor._count(sent)
+        return total.rows, total.values
 
     def exchange(self, rows, values, n_rows, name="gradient"):
         """One worker's side of `all_reduce`, to be driven by other means than a communicator.
@@ -256,12 +263,14 @@ class SketchCompressor(BaseEstimator):
         if isinstance(self.k, Integral):
             check_k(self.k, gradient.n_rows, "rows, n_rows")
         shape = gradient.n_rows, gradient.width
-        if vars(self).get("shapes_", {}).get(name, shape) != shape:
+        known = vars(self).get("shapes_", {})
+        if name not in known:
+            self._require_memory(gradient)
+        elif known[name] != shape:
             raise ValueError(
                 f"The gradient {name!r} must keep its shape (n_rows, width), "
-                f"{self.shapes_[name]}; got {shape}."
+                f"{known[name]}; got {shape}."
             )
-        self._require_memory(gradient)
         return self._exchange(gradient, name)
 
     def reset(self):
@@ -350,13 +359,12 @@ class SketchCompressor(BaseEstimator):
     def _sketches(self, width):
         return partial(_new_sketch, width, self.depth, self.random_state)
 
-    def _received(self, total, n_bytes):
+    def _count(self, n_bytes):
         self.bytes_sent_ = vars(self).get("bytes_sent_", 0.0) + float(n_bytes)
-        return total.rows, total.values
 
     def _k(self, n):
-        """How many of n rows to send; n is not used where k is a number of rows."""
-        return int(self.k) if isinstance(self.k, Integral) else int(np.ceil(self.k * n))
+        """Rows to send of n, or whatever n is where k is a number of rows."""
+        return int(self.k) if isinstance(self.k, Integral) else max(1, int(np.ceil(self.k * n)))
 
     def _s2_width(self, gradient, counts):
         """Two cells for each row that the union may have."""

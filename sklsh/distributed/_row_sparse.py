@@ -88,8 +88,10 @@ def sum_of(matrices):
 
 def largest(scores, k):
     """Places of the k largest scores above 0, ascending."""
-    places = np.argpartition(scores, -k)[-k:] if k < len(scores) else np.arange(len(scores))
-    return np.sort(places[scores[places] > 0]).astype(np.int32)
+    places = np.flatnonzero(scores > 0)
+    if k < len(places):
+        places = np.sort(places[np.argpartition(scores[places], -k)[-k:]])
+    return places.astype(np.int32)
 
 
 def squared_norms(values):
