@@ -58,6 +58,9 @@ def check(results):
             assert (np.diff(rows) > 0).all()
             assert all(np.array_equal(rows, other[step][0]) for other in totals)
             assert all(np.array_equal(values, other[step][1]) for other in totals)
+            if scheme == "s2":
+                union = np.unique(np.concatenate([rows for rows, _ in gradients[step]]))
+                assert np.array_equal(rows, union)
             if scheme in EXACT:
                 assert np.array_equal(as_matrix(rows, values), sum_in_order(gradients[step]))
         if scheme in ("auto", "topk"):

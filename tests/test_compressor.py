@@ -123,6 +123,21 @@ def test_fetch_zeroes_the_cells_that_its_update_hits():
         assert not sketch.cells[hit].any() and sketch.cells.any()
 
 
+def test_fetch_gives_momentum_to_what_waits():
+    compressor = SketchCompressor("fetch", k=1, width=64, momentum=0.5)
+    for values in ([10.0, 1.0], [0.0, 0.0]):
+        gradient = np.array([3, 7], dtype=np.int32), np.array(values, dtype=np.float32)[:, None]
+        rows, received = simulate([compressor], [gradient], 9)
+    assert (rows.tolist(), received.tolist()) == ([7], [[1.5]])  # 1, and then half of it again
+
+
+def test_memory_is_asked_for_before_the_exchange(monkeypatch):
+    monkeypatch.setattr("sklsh._memory.available_bytes", lambda: 10**6)
+    with pytest.raises(MemoryError, match="3 dense matrices of 1,000,000 rows of 3, .*48,000,000"):
+        SketchCompressor().exchange(ROWS, VALUES, 1_000_000)
+    SketchCompressor("coo").exchange(ROWS, VALUES, 1_000_000)
+
+
 def test_fetch_does_not_diverge_where_rows_are_many():
     compressor = SketchCompressor("fetch", k=20, width=16, momentum=0.9)
     ones = np.arange(N_ROWS, dtype=np.int32), np.ones((N_ROWS, 1), dtype=np.float32)

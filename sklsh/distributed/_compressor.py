@@ -21,6 +21,9 @@ from sklsh.distributed._row_sparse import Residual, checked_gradient
 from sklsh.sketch import CountSketch
 from sklsh.sketch._checks import check_width
 
+# Of the gradient's shape: residual, estimates, what is sent and received
+DENSE_MATRICES = {"dense": 2, "topk": 1, "auto": 3, "fetch": 2}
+
 
 class SketchCompressor(BaseEstimator):
     """Sums row-sparse gradients over the processes of a training, in few bytes.
@@ -348,13 +351,13 @@ class SketchCompressor(BaseEstimator):
         return self._states[name]
 
     def _require_memory(self, gradient):
-        if self.scheme in ("dense", "topk", "auto", "fetch"):
-            require_bytes(
-                4 * gradient.n_rows * (gradient.width + 2),
-                f"A dense matrix of {gradient.n_rows:,} rows of {gradient.width:,}, as "
-                f"scheme={self.scheme!r} takes,",
-                'scheme="coo" and "s2" take none.',
-            )
+        n_matrices = DENSE_MATRICES.get(self.scheme, 0)
+        require_bytes(
+            n_matrices * 4 * gradient.n_rows * (gradient.width + 1),
+            f"{n_matrices} dense matrices of {gradient.n_rows:,} rows of {gradient.width:,}, "
+            f"which scheme={self.scheme!r} may need,",
+            'scheme="coo" and "s2" need none.',
+        )
 
     def _sketches(self, width):
         return partial(_new_sketch, width, self.depth, self.random_state)

@@ -1,8 +1,11 @@
 """How gradients travel: each scheme is a generator, one process's side of the exchange.
 
-It is given this process's gradient and `counts`, the number of rows that each process brings,
-yields what it wants reduced (see `_collectives`), and returns the sum as a RowSparse.
+It is given this process's gradient and, where it asks, `counts`, the number of rows that each
+process brings; yields what it wants reduced (see `_collectives`), and returns the sum as a
+RowSparse.
 """
+
+import math
 
 import numpy as np
 
@@ -52,10 +55,11 @@ def fewest_bytes(gradient, counts):
     codes = ring_gather(np.mean([code_bytes(n, n_rows) for n in counts]), n_processes)
     bitmaps = ring_reduction(-(-n_rows // 8), n_processes)
     gathered = ring_gather(FLOAT * gradient.width * np.mean(counts), n_processes)
-    if summed(n_rows) <= min(codes, bitmaps) + min(gathered, summed(np.max(counts))):
+    if summed(n_rows) < min(codes, bitmaps) + min(gathered, summed(np.max(counts))):
         return (yield from dense(gradient)), "dense"
 
-    likely = summed(n_rows * (1 - np.prod(1 - counts / n_rows)))
+    # in plain floats, which round alike on all machines
+    likely = summed(n_rows * (1 - math.prod(1 - n / n_rows for n in counts.tolist())))
     if codes + min(gathered, likely) <= bitmaps + likely:
         [sent] = yield [gathered_rows(gradient, counts)]
         supports = supports_of(sent, gradient, counts)
