@@ -65,7 +65,8 @@ class SketchCompressor(BaseEstimator):
     width : int or "auto", default="auto"
         Cells in each, a power of two; a cell has a number for each column of the gradient.
         "auto" is for "s2" two cells of the table for each row that the gradients bring
-        together, and for "fetch" a 32nd of n_rows in each row of cells, both rounded up.
+        together, and for "fetch" an eighth of n_rows in each row of cells, 256 at least; both
+        rounded up.
 
     momentum : float, default=0.0
         Of "fetch", in [0, 1).
@@ -376,8 +377,8 @@ class SketchCompressor(BaseEstimator):
         return _power_of_two(2 * min(counts.sum(), gradient.n_rows) / self.depth)
 
     def _fetch_width(self, gradient):
-        """A cell in each row of cells for 32 rows of the matrix."""
-        return _power_of_two(gradient.n_rows / 32) if self.width == "auto" else self.width
+        """A cell in each row of cells for 8 rows of the matrix."""
+        return _power_of_two(max(gradient.n_rows / 8, 256)) if self.width == "auto" else self.width
 
 
 def _power_of_two(at_least):
