@@ -115,7 +115,7 @@ def test_fetch_zeroes_the_cells_that_its_update_hits():
     compressor = SketchCompressor("fetch", k=5, width=64, momentum=0.9)
     for step in range(3):
         rows, _ = compressor.simulate([compressor], [gradient_of(0, step)], N_ROWS)
-    state = compressor._states["gradient"]
+    state = compressor._states["fetch", "gradient"]
     assert len(rows) == 5
     for sketch in (state.error, state.velocity):
         assert_array_equal(sketch.query(rows), np.zeros((5, 2)))
@@ -163,6 +163,8 @@ def test_names_have_states_of_their_own_until_reset():
         rows, values = simulate([compressor], [gradient], 9, name)
     assert (rows, values) == ([1], [[2.0]]) or (rows, values) == ([2], [[2.0]])
     assert_array_equal(compressor.residual("b")[[1, 2], 0], [1, 0])
+    assert len(simulate([compressor.set_params(scheme="fetch")], [gradient], 9, "a")[0]) == 1
+    compressor.set_params(scheme="topk")
     with pytest.raises(ValueError, match="keep its shape .n_rows, width., .9, 1.; got .10, 1."):
         simulate([compressor], [gradient], 10, "a")
     with pytest.raises(ValueError, match="residual only under"):

@@ -1,4 +1,4 @@
-"""The README: its tables come from the committed result files, its example runs."""
+"""README and docs: their tables come from the committed result files, the example runs."""
 
 import re
 import sys
@@ -12,10 +12,12 @@ README = (ROOT / "README.md").read_text()
 
 def test_tables_come_from_the_result_files(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from results import readme_with_tables
+    from results import PAGES, page_with_tables
 
     sys.modules.pop("results")
-    assert readme_with_tables(README) == README
+    for page in PAGES:
+        text = (ROOT / page).read_text()
+        assert page_with_tables(text) == text, page
 
 
 @pytest.mark.slow

@@ -278,7 +278,7 @@ class SketchCompressor(BaseEstimator):
         return self._exchange(gradient, name)
 
     def reset(self):
-        """Forget residuals, sketches and counts.
+        """Forget residuals, sketches and counts; new parameters of "fetch" then take effect.
 
         Returns
         -------
@@ -302,7 +302,7 @@ class SketchCompressor(BaseEstimator):
         residual : ndarray of shape (n_rows, width), float32
             The sum of its gradients less what it has sent; no copy.
         """
-        state = vars(self).get("_states", {}).get(name)
+        state = vars(self).get("_states", {}).get((self.scheme, name))
         if not isinstance(state, Residual):
             raise ValueError(
                 f'There is a residual only under scheme="topk" or "auto", after an exchange of '
@@ -341,15 +341,15 @@ class SketchCompressor(BaseEstimator):
         """What the scheme keeps under a name, made where it is new."""
         if "_states" not in vars(self):
             self._states, self.shapes_ = {}, {}
-        if name not in self._states:
-            shape = gradient.n_rows, gradient.width
-            self.shapes_[name], self._states[name] = shape, None
+        key, shape = (self.scheme, name), (gradient.n_rows, gradient.width)
+        if key not in self._states:
+            self.shapes_[name], self._states[key] = shape, None
             if self.scheme in ("topk", "auto"):
-                self._states[name] = Residual(*shape)
+                self._states[key] = Residual(*shape)
             elif self.scheme == "fetch":
                 new_sketch = self._sketches(self._fetch_width(gradient))
-                self._states[name] = _schemes.FetchState(new_sketch, *shape, self.momentum)
-        return self._states[name]
+                self._states[key] = _schemes.FetchState(new_sketch, *shape, self.momentum)
+        return self._states[key]
 
     def _require_memory(self, gradient):
         n_matrices = DENSE_MATRICES.get(self.scheme, 0)
