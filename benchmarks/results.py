@@ -1,8 +1,8 @@
-"""What every result file says of its run, and the tables that README makes of them.
+"""What every result file says of its run, and the tables that README and docs make of them.
 
     python benchmarks/results.py
 
-writes the tables between the markers of README.md again from benchmarks/results/*.json.
+writes the tables between the markers of PAGES again from benchmarks/results/*.json.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import sklearn
+from distributed_tables import distributed_tables
 from hidden_tables import hidden_tables
 from optimizer_tables import optimizers_tables
 from row_tables import rows_tables
@@ -31,6 +32,7 @@ from sklsh._kernels import _simd
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+PAGES = "README.md", "docs/distributed.md"
 COSTS = ("fit_cpu_s", "predict_cpu_ms_per_row", "model_mb", "peak_mb")
 VERSIONS_SHOWN = {
     "sklsh": "sklsh", "torch": "PyTorch", "omikuji": "omikuji", "libpecos": "PECOS",
@@ -324,11 +326,12 @@ TABLES = {
     "token_hashing": token_hashing_table, "softmax": softmax_tables,
     "link_prediction": link_prediction_table, "rows": rows_tables, "vsgd": vsgd_tables,
     "hidden": hidden_tables, "optimizers": optimizers_tables,
+    "distributed": distributed_tables,
 }  # fmt: skip
 
 
-def readme_with_tables(text):
-    """The README, the tables that it has a place for made from the result files."""
+def page_with_tables(text):
+    """A page, the tables that it has a place for made from the result files."""
     for name, table in TABLES.items():
         if f"<!-- {name} -->" not in text:
             continue
@@ -339,5 +342,6 @@ def readme_with_tables(text):
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(readme_with_tables(readme.read_text()))
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(page_with_tables(path.read_text()))
