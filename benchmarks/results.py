@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import sklearn
+from dask_tables import dask_tables
 from distributed_tables import distributed_tables
 from hidden_tables import hidden_tables
 from optimizer_tables import optimizers_tables
@@ -326,7 +327,7 @@ TABLES = {
     "token_hashing": token_hashing_table, "softmax": softmax_tables,
     "link_prediction": link_prediction_table, "rows": rows_tables, "vsgd": vsgd_tables,
     "hidden": hidden_tables, "optimizers": optimizers_tables,
-    "distributed": distributed_tables,
+    "distributed": distributed_tables, "dask": dask_tables,
 }  # fmt: skip
 
 

@@ -7,11 +7,11 @@ import numpy as np
 
 
 def test_bytes_at_a_small_size(module, tmp_path, monkeypatch):
-    benchmark, kept = module("distributed"), tmp_path / "kept.json"
+    benchmark, kept = module("cluster"), tmp_path / "kept.json"
     trainings = module("compressed_training")
     monkeypatch.setattr(trainings, "TRAIN_ROWS", 300)
     monkeypatch.setattr(trainings, "TEST_ROWS", 100)
-    command = ["distributed.py", "--workers", "3", "--steps", "2", "--seeds", "1"]
+    command = ["cluster.py", "--workers", "3", "--steps", "2", "--seeds", "1"]
     monkeypatch.setattr(sys, "argv", [*command, "--json", str(kept)])
     benchmark.main()
     run = json.loads(kept.read_text())
