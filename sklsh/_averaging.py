@@ -56,15 +56,14 @@ class Changes(NamedTuple):
     n_steps : int
         Steps it took.
 
-    output : tuple of float
-        Running mean of the softmax's log sum exp and its weight, where there is an output layer
-        of very many classes.
+    notes : object
+        What the network has noted besides.
     """
 
     weights: list
     slots: list
     n_steps: int
-    output: tuple | None
+    notes: object
 
     @property
     def nbytes(self):
@@ -82,7 +81,8 @@ def changes_between(before, after, dtype="float32"):
         for old_slot, new_slot in zip(old.slots, new.slots, strict=True):
             rows = _moved(old_slot, new_slot) if new.sketched else moved
             slots.append(RowChanges(rows, _stored(_taken(new_slot, rows), dtype)))
-    return Changes(weights, slots, after.optimizer.t - before.optimizer.t, _log_partition(after))
+    n_steps, notes = after.optimizer.t - before.optimizer.t, after.notes_since(before)
+    return Changes(weights, slots, n_steps, notes)
 
 
 def _moved(before, after):
@@ -104,11 +104,6 @@ def _stored(values, dtype):
     return to_bfloat16(np.ascontiguousarray(values)) if dtype == "bfloat16" else values
 
 
-def _log_partition(network):
-    output = getattr(network, "output", None)
-    return None if output is None else (output.mean_log_partition, output.log_partition_weight)
-
-
 def put_together(network, changes, shares):
     """Change a network as several models have learnt.
 
@@ -128,9 +123,7 @@ def put_together(network, changes, shares):
         for j, slot in enumerate(parameter.slots):
             _average(slot, [model.slots[2 * i + j] for model in changes], shares)
     network.optimizer.t += max(model.n_steps for model in changes)
-    if changes[0].output is not None:
-        averages = shares @ np.array([model.output for model in changes])
-        network.output.mean_log_partition, network.output.log_partition_weight = averages.tolist()
+    network.take_notes([model.notes for model in changes], shares)
 
 
 def _move(weights, changes, shares):

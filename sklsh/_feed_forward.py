@@ -208,6 +208,15 @@ class FeedForward:
         for parameter, before in zip(self.parameters, frozen.parameters, strict=True):
             parameter.weights[...] = before.weights
 
+    def notes_since(self, before):
+        """What training has noted since a copy was made, besides weights and their state."""
+
+    def take_notes(self, notes, shares):
+        """Take over what models noted that have trained on alike, each counting its share.
+
+        It follows on weights that were put together, and drops what went by those before.
+        """
+
     def release_buffers(self):
         """Give back what only training needs."""
         self._prepare(self.n_threads)

@@ -145,11 +145,10 @@ class ClassifierInRounds(NetworkInRounds):
         learner._run(X, Y, weight, plan, without_callbacks)
         pairs = zip(learner._negatives.inclusions, self._negatives.inclusions, strict=True)
         noted = [after.since(before) for after, before in pairs]
-        return self._learnt(learner, wire_dtype, (learner._network.loss, noted))
+        return self._learnt(learner, wire_dtype, noted)
 
     def _put_together(self, learnt, done):
-        for loss, noted in (one.others for one in learnt):
-            self._network.output.loss = loss
+        for noted in (one.others for one in learnt):
             for inclusion, more in zip(self._negatives.inclusions, noted, strict=True):
                 inclusion.add(more)
         return super()._put_together(learnt, done)

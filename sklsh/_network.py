@@ -207,6 +207,18 @@ class Network(FeedForward):
         super().restore(frozen)
         self.output.loss = frozen.output.loss
 
+    def notes_since(self, before):
+        """The loss, and running means of the softmax's."""
+        output = self.output
+        return output.loss, (output.mean_log_partition, output.log_partition_weight)
+
+    def take_notes(self, notes, shares):
+        """Take over what models noted; of losses that which comes last."""
+        losses, means = zip(*notes, strict=True)
+        self.output.loss = "logistic" if "logistic" in losses else losses[0]
+        means = (shares @ np.array(means)).tolist()
+        self.output.mean_log_partition, self.output.log_partition_weight = means
+
     def release_buffers(self):
         """Give back what only training needs."""
         super().release_buffers()

@@ -217,6 +217,18 @@ def test_a_merged_sketched_model_is_the_mean_of_the_local_ones():
     assert_allclose(merged._model.table, mean, rtol=1e-5, atol=1e-7)  # all features are active
 
 
+def test_tables_of_hidden_layers_go_by_the_weights_put_together():
+    estimator = SLIDEClassifier(
+        (64, 64), hidden_sampling="lsh", max_active=0.25, random_state=0, max_iter=6
+    )
+    fitted = rounds_of(estimator)
+    hidden = fitted._network.hidden(X[:50])
+    for layer in fitted._network.hidden_layers:
+        layer.forget()  # they are then made again
+    assert_array_equal(fitted._network.hidden(X[:50]), hidden)
+    assert 0 < fitted.multiplications_["share"] < 2
+
+
 def test_switched_losses_and_multilabel_targets_go_through_rounds():
     X, Y = make_multilabel_classification(
         600, 30, n_classes=40, sparse=True, return_indicator="sparse", random_state=0

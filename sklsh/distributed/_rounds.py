@@ -48,6 +48,8 @@ class Rounds:
         # one seed for all: what each draws from it has to be the same everywhere
         self.seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
         self.estimator = clone(estimator).set_params(random_state=self.seed)
+        for name in [name for name in vars(self.estimator) if "callback" in name]:
+            delattr(self.estimator, name)  # they stay here
         self._token = uuid4().hex
         if n_models == "auto":
             n_models = max(1, sum(client.nthreads().values()))

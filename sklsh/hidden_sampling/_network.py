@@ -162,6 +162,18 @@ class SampledNetwork(Network):
         for layer in self.hidden_layers:
             layer.forget()
 
+    def notes_since(self, before):
+        """Operations as well."""
+        return super().notes_since(before), self.work - before.work
+
+    def take_notes(self, notes, shares):
+        """Take over what models noted, and drop hash tables of other weights."""
+        notes, works = zip(*notes, strict=True)
+        super().take_notes(notes, shares)
+        self.work = sum(works, self.work)
+        for layer in self.hidden_layers:
+            layer.forget()
+
     def release_buffers(self):
         """Give back what only training needs, and get ready to predict."""
         super().release_buffers()

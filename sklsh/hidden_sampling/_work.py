@@ -25,6 +25,14 @@ class Work:
     hashing: int = 0
     dense: int = 0
 
+    def __add__(self, other):
+        """Counts of both."""
+        return Work(*(getattr(self, name) + n for name, n in vars(other).items()))
+
+    def __sub__(self, earlier):
+        """Counts since an earlier state."""
+        return Work(*(getattr(self, name) - n for name, n in vars(earlier).items()))
+
     def as_dict(self):
         """The counts, and the share of all operations in the dense network's."""
         taken = self.products + self.hashing
