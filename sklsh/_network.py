@@ -218,6 +218,7 @@ class Network(FeedForward):
         self.output.loss = "logistic" if "logistic" in losses else losses[0]
         means = (shares @ np.array(means)).tolist()
         self.output.mean_log_partition, self.output.log_partition_weight = means
+        self.output.scale_all_rows()
 
     def release_buffers(self):
         """Give back what only training needs."""

@@ -82,12 +82,16 @@ class OutputLayer:
         self.bias_parameter = Parameter.zeros((n_classes, 1), optimizer)
         self.product_dtype = product_dtype
         self.unit_rows = unit_rows
-        if unit_rows:
-            _layers.scale_to_unit(self.weights, np.arange(n_classes, dtype=np.int32), 1)
+        self.scale_all_rows()
         self.loss = "softmax"
         self.mean_log_partition = 0.0
         self.log_partition_weight = 0.0
         self.release_buffers()
+
+    def scale_all_rows(self):
+        """Scale rows back to unit length, if they are kept so."""
+        if self.unit_rows:
+            _layers.scale_to_unit(self.weights, np.arange(len(self.weights), dtype=np.int32), 1)
 
     def release_buffers(self):
         """Give back what only training needs."""

@@ -229,6 +229,11 @@ def test_tables_of_hidden_layers_go_by_the_weights_put_together():
     assert 0 < fitted.multiplications_["share"] < 2
 
 
+def test_rows_of_unit_length_stay_so():
+    fitted = rounds_of(LSHSoftmaxClassifier((16,), normalize=True, random_state=0, max_iter=4))
+    assert_allclose(np.linalg.norm(fitted.coefs_[-1], axis=0), 1, rtol=1e-5)
+
+
 def test_switched_losses_and_multilabel_targets_go_through_rounds():
     X, Y = make_multilabel_classification(
         600, 30, n_classes=40, sparse=True, return_indicator="sparse", random_state=0
