@@ -19,7 +19,8 @@ from sklsh._summary import Summary
 from sklsh._targets import LabelCounts, TargetFormat
 from sklsh._training import Progress
 
-MOST_AT_ONCE = 4  # models up to which batches and learning rates grow with their number
+MOST_AT_ONCE = 4  # models up to which batches and learning rates grow with their number,
+ENOUGH_STEPS = 250  # where so many are left
 PASSES = 3  # products of a step: forward, for the gradient of weights, and of what is below
 
 
@@ -138,14 +139,23 @@ class ClassifierInRounds(NetworkInRounds):
         learner._network.make_trainable(learner._n_threads)
         plan = learner._plan(summary.n_rows, summary.sparse, self._n_epochs_of(summary))
         plan.labels_per_row, plan.part = summary.counts.labels_per_row, part
-        factor = min(part.n_places, MOST_AT_ONCE)  # each takes so many steps less
-        plan.batch_size = min(factor * plan.batch_size, len(weight))
-        plan.learning_rate *= factor
+        self._go_further(plan, len(weight))
         learner._negatives.go_on(self._progress.n_steps, part.place)
         learner._run(X, Y, weight, plan, without_callbacks)
         pairs = zip(learner._negatives.inclusions, self._negatives.inclusions, strict=True)
         noted = [after.since(before) for after, before in pairs]
         return self._learnt(learner, wire_dtype, noted)
+
+    def _go_further(self, plan, n_rows):
+        """Make up for the fewer steps of each of several models: longer ones, in larger batches.
+
+        Batches stay as they are where these would leave too few steps.
+        """
+        factor = min(plan.part.n_places, MOST_AT_ONCE)
+        n_steps = plan.n_epochs * n_rows / plan.batch_size
+        growth = np.clip(n_steps / ENOUGH_STEPS, 1, factor)
+        plan.batch_size = min(round(growth * plan.batch_size), n_rows)
+        plan.learning_rate *= factor
 
     def _put_together(self, learnt, done):
         for noted in (one.others for one in learnt):

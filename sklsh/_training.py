@@ -126,6 +126,13 @@ class Part(NamedTuple):
         for epoch in range(math.floor(begin), math.ceil(end)):
             yield epoch, max(begin - epoch, 0), min(end - epoch, 1)
 
+    def batches(self, n_epochs, n_batches):
+        """Batches of epochs that it takes any of: (epoch, first, behind the last)."""
+        for epoch, begin, end in self.epochs(n_epochs):
+            first, last = math.floor(begin * n_batches), math.floor(end * n_batches)
+            if first < last:
+                yield epoch, first, last
+
     def generator(self, own, epoch):
         """What draws the order of rows in an epoch, where `own` is the model's generator."""
         return own if self.seed is None else np.random.default_rng([self.seed, self.place, epoch])
@@ -249,12 +256,11 @@ def train(network, negatives, X, Y, sample_weight, plan, progress, on_epoch):
     n_labels = np.diff(Y.indptr)
     inputs, targets = Rows(X, network.n_threads), Rows(Y, network.n_threads)
     stop = False
-    for epoch, begin, end in plan.part.epochs(plan.n_epochs):
+    for epoch, first, last in plan.part.batches(plan.n_epochs, n_batches):
         with on_epoch(epoch) as task:
             generator = plan.part.generator(progress.random_generator, epoch)
             order = generator.permutation(n) if plan.shuffle else np.arange(n)
             seed = int(generator.integers(2**63)) if plan.input_dropout else 0
-            first, last = math.floor(begin * n_batches), math.floor(end * n_batches)
             order = order[batch_size * first : batch_size * last]
             weights = sample_weight[order]
             batches = zip(

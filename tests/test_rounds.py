@@ -59,8 +59,7 @@ def test_parts_cover_every_step_once(n_rounds, n_epochs, n_batches):
     steps = []
     for number in range(n_rounds):
         part = Part(Fraction(number, n_rounds), Fraction(number + 1, n_rounds))
-        for epoch, begin, end in part.epochs(n_epochs):
-            first, last = int(begin * n_batches), int(end * n_batches)
+        for epoch, first, last in part.batches(n_epochs, n_batches):
             steps += [epoch * n_batches + step for step in range(first, last)]
     assert steps == list(range(n_epochs * n_batches))
 
@@ -227,6 +226,16 @@ def test_tables_of_hidden_layers_go_by_the_weights_put_together():
         layer.forget()  # they are then made again
     assert_array_equal(fitted._network.hidden(X[:50]), hidden)
     assert 0 < fitted.multiplications_["share"] < 2
+
+
+@pytest.mark.parametrize(
+    "estimator", [ESTIMATORS[0], ESTIMATORS[4], ESTIMATORS[6]], ids=["SLIDE", "SGD", "MISSION"]
+)
+def test_more_rounds_than_steps_are_nothing_to_some_models(estimator):
+    tiny = [(X[:5], Y[:5]), (X[5:100], Y[5:100])]
+    model = rounds_of(copy.copy(estimator).set_params(max_iter=2), tiny, n_rounds=40)
+    assert model.n_iter_ == 2
+    assert np.isfinite(model.loss_curve_).all()
 
 
 def test_rows_of_unit_length_stay_so():

@@ -326,13 +326,12 @@ class SketchedLinearEstimator(
             "l1": self.alpha * self.l1_ratio if self.mode == "active" else 0.0,
         }
         n_threads = effective_n_threads(self.n_jobs)
-        for epoch, begin, end in part.epochs(n_epochs):
+        for epoch, first, last in part.batches(n_epochs, n_batches):
             with on_epoch(epoch) as task:
                 order = of_weight
                 if self.shuffle:
                     generator = part.generator(progress.random_generator, epoch)
                     order = generator.permutation(of_weight)
-                first, last = math.floor(begin * n_batches), math.floor(end * n_batches)
                 order = order[batch_size * first : batch_size * last]
                 before = epoch * n_batches
                 factors = [
