@@ -4,7 +4,7 @@ from importlib import import_module
 
 
 def dask(module=""):
-    """The package `dask`, or a module of its cluster's, "distributed".
+    """The package `dask`, or another by its name, such as "distributed".
 
     Raises
     ------
@@ -15,7 +15,8 @@ def dask(module=""):
         return import_module(module or "dask")
     except ImportError as error:
         raise ImportError(
-            "Fits over partitions run on Dask, which is not installed: pip install 'sklsh[dask]'."
+            "Fits and predictions over partitions run on Dask, which is not installed: "
+            "pip install 'sklsh[dask]'."
         ) from error
 
 

@@ -33,8 +33,8 @@ def partitions_of(X, y=None, sample_weight=None):
                 "y is missing: X must then be a list of delayed pairs (X, y), or triples with "
                 f"weights of rows; got {type(X).__name__}."
             )
-        return _delayed_list(X, "X")
-    X = _joined_columns(X)
+        return delayed_list(X, "X")
+    X = joined_columns(X)
     parts = [_parts(X, "X"), _parts(_aligned(y, X), "y")]
     if sample_weight is not None:
         parts.append(_parts(_aligned(sample_weight, X), "sample_weight"))
@@ -54,23 +54,24 @@ def _tuple(*parts):
 def _parts(collection, name):
     """Delayed partitions of a collection, or of a list that holds them."""
     if isinstance(collection, (list, tuple)):
-        return _delayed_list(collection, name)
+        return delayed_list(collection, name)
     if not is_collection(collection):
         raise TypeError(f"{name} must be {WHAT}; got {type(collection).__name__}.")
     delayed = collection.to_delayed()
     return list(getattr(delayed, "flat", delayed))
 
 
-def _delayed_list(parts, name):
+def delayed_list(parts, name, what=WHAT):
+    """Parts of a list that holds delayed ones, and at least one."""
     for part in parts:
         if not is_collection(part):
-            raise TypeError(f"{name} must be {WHAT}; its list holds a {type(part).__name__}.")
+            raise TypeError(f"{name} must be {what}; its list holds a {type(part).__name__}.")
     if len(parts) == 0:
         raise ValueError(f"{name} must have at least one partition; got an empty list.")
     return list(parts)
 
 
-def _joined_columns(X):
+def joined_columns(X):
     """Array with all columns of a row in one block."""
     if getattr(X, "ndim", 0) == 2 and hasattr(X, "rechunk") and X.numblocks[1] > 1:
         return X.rechunk({1: -1})
