@@ -2,6 +2,8 @@
 
 import platform
 import sys
+from contextlib import suppress
+from importlib import metadata
 
 import numpy
 import scipy
@@ -11,9 +13,11 @@ import threadpoolctl
 from sklsh._kernels import _simd, _threads
 from sklsh._version import __version__
 
+OPTIONAL = ("dask", "distributed", "mpi4py")
+
 
 def show_versions():
-    """Print versions, instruction set, threads and BLAS.
+    """Print versions, of optional packages if they are installed, instruction set, threads, BLAS.
 
     Examples
     --------
@@ -31,6 +35,9 @@ def show_versions():
         "instruction set": f"{_simd.level()} (of {', '.join(_simd.available_levels())})",
         "OpenMP threads": _threads.max_threads() or "built without OpenMP",
     }
+    for package in OPTIONAL:
+        with suppress(metadata.PackageNotFoundError):
+            facts[package] = metadata.version(package)
     for pool in threadpoolctl.threadpool_info():
         if pool["user_api"] == "blas":
             architecture = pool.get("architecture", "")
