@@ -157,7 +157,7 @@ class CountsPickles(MISSIONClassifier):
 def test_the_model_does_not_travel_with_every_task():
     distributed = pytest.importorskip("distributed")
     model = CountsPickles(random_state=0).fit(X, y)
-    cluster = {"processes": False, "protocol": "tcp", "dashboard_address": None}
+    cluster = {"processes": False, "protocol": "tcp", "dashboard_address": ":0"}
     with distributed.Client(n_workers=1, threads_per_worker=1, **cluster):
         labels = predict(model, da.from_array(X, chunks=(5, -1))).compute(scheduler="distributed")
     same(labels, model.predict(X))
