@@ -132,19 +132,22 @@ class ClassifierInRounds(NetworkInRounds):
         """What a model that goes on from here learns from rows in a part of the plan."""
         learner = self._learner()
         learner._negatives = copy.deepcopy(self._negatives)
-        X, y, weight = learner._validated(X, y, sample_weight, reset=False)
-        of_classes = learner._weights_of_classes(summary.counts)
-        Y, weight = learner._weighted(learner._format.encode(y), weight, of_classes)
-        learner._checked_settings()  # and threads of this machine
-        learner._network.make_trainable(learner._n_threads)
-        plan = learner._plan(summary.n_rows, summary.sparse, self._n_epochs_of(summary))
+        rows, plan = learner._ready_to_learn(X, y, sample_weight, summary, part)
+        self._go_further(plan, rows[0].shape[0])
+        learner._run(*rows, plan, without_callbacks)
+        return self._learnt(learner, wire_dtype, self._looks_of(learner))
+
+    def _ready_to_learn(self, X, y, sample_weight, summary, part):
+        """Checked rows, (X, Y, weight), and the plan for them where the model learns from now."""
+        X, y, weight = self._validated(X, y, sample_weight, reset=False)
+        of_classes = self._weights_of_classes(summary.counts)
+        Y, weight = self._weighted(self._format.encode(y), weight, of_classes)
+        self._checked_settings()  # and threads of this machine
+        self._network.make_trainable(self._n_threads)
+        plan = self._plan(summary.n_rows, summary.sparse, self._n_epochs_of(summary))
         plan.labels_per_row, plan.part = summary.counts.labels_per_row, part
-        self._go_further(plan, len(weight))
-        learner._negatives.go_on(self._progress.n_steps, part.place)
-        learner._run(X, Y, weight, plan, without_callbacks)
-        pairs = zip(learner._negatives.inclusions, self._negatives.inclusions, strict=True)
-        noted = [after.since(before) for after, before in pairs]
-        return self._learnt(learner, wire_dtype, noted)
+        self._negatives.go_on(self._progress.n_steps, part.place)
+        return (X, Y, weight), plan
 
     def _go_further(self, plan, n_rows):
         """Make up for the fewer steps of each of several models: longer ones, in larger batches.
@@ -157,10 +160,19 @@ class ClassifierInRounds(NetworkInRounds):
         plan.batch_size = min(round(growth * plan.batch_size), n_rows)
         plan.learning_rate *= factor
 
+    def _looks_of(self, learner):
+        """How often a learner has looked at classes since it was made: list of `Inclusion`."""
+        pairs = zip(learner._negatives.inclusions, self._negatives.inclusions, strict=True)
+        return [after.since(before) for after, before in pairs]
+
+    def _note_looks(self, looks):
+        """Take note of what `_looks_of` tells."""
+        for inclusion, more in zip(self._negatives.inclusions, looks, strict=True):
+            inclusion.add(more)
+
     def _put_together(self, learnt, done):
-        for noted in (one.others for one in learnt):
-            for inclusion, more in zip(self._negatives.inclusions, noted, strict=True):
-                inclusion.add(more)
+        for one in learnt:
+            self._note_looks(one.others)
         return super()._put_together(learnt, done)
 
     def _n_epochs_of(self, summary):

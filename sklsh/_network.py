@@ -177,7 +177,8 @@ class Network(FeedForward):
         if not self.is_linear:
             d_hidden = self.head.gradient(activations[-1], d_hidden)
             self.step_layers(columns, activations, d_hidden, hidden_dropout)
-        negatives.refresh(self.output, drawn.ids)
+        moved = self.optimizer.end_step(self.output.parameter, drawn.ids)
+        negatives.refresh(self.output, moved)
         return loss, drawn.per_row
 
     # ---- what is kept ----

@@ -1,9 +1,10 @@
-"""Fits over partitions that Dask holds, in rounds of local training and averaging."""
+"""Fits to rows that lie on several machines: Dask's partitions, or what processes bring."""
 
 import numpy as np
 
 from sklsh._sklearn import check_k
 from sklsh.distributed._dask import current_client, dask
+from sklsh.distributed._data_parallel import fit_together
 from sklsh.distributed._partitions import partitions_of
 
 WIRE_DTYPES = ("float32", "bfloat16")
@@ -11,7 +12,7 @@ WIRE_DTYPES = ("float32", "bfloat16")
 
 def fit(
     estimator, X, y=None, *, sample_weight=None, classes=None, client=None, n_rounds="auto",
-    n_models="auto", wire_dtype="float32",
+    n_models="auto", wire_dtype="float32", comm=None, compressor=None,
 ):  # fmt: skip
     """Fit an estimator to rows that lie in partitions on a Dask cluster.
 
@@ -111,6 +112,16 @@ def fit(
     >>> with Client(processes=False, dashboard_address=None) as client:  # doctest: +SKIP
     ...     model = fit(MISSIONClassifier(random_state=0), X, y)
     """
+    if comm is not None:
+        _check_no_rounds(
+            client=(client, None), n_rounds=(n_rounds, "auto"), n_models=(n_models, "auto"),
+            wire_dtype=(wire_dtype, "float32"),
+        )  # fmt: skip
+        fitted = fit_together(estimator, X, y, sample_weight, classes, comm, compressor)
+        _take_over(estimator, fitted)
+        return estimator
+    if compressor is not None:
+        raise ValueError("compressor must be None without comm, whose processes it serves.")
     dask("distributed")
     _check_rounds(n_rounds, n_models, wire_dtype)
     if not hasattr(estimator, "_learn"):
@@ -138,6 +149,15 @@ def _take_over(estimator, fitted):
     for name in stale:
         delattr(estimator, name)
     vars(estimator).update(vars(fitted) | estimator.get_params(deep=False))
+
+
+def _check_no_rounds(**settings):
+    for name, (value, only) in settings.items():
+        if value is not only and value != only:
+            raise ValueError(
+                f"{name} must be {only!r} with comm, whose processes train one model step by step; "
+                f"got {value!r}."
+            )
 
 
 def _check_rounds(n_rounds, n_models, wire_dtype):

@@ -37,6 +37,13 @@ class Optimizer(ABC):
         self.t += 1
         self._rate = learning_rate
 
+    def end_step(self, parameter, rows):
+        """Rows of `parameter` that have moved in this step, in which `rows` had a gradient.
+
+        They are the same; where processes train a model together, there are those of others too.
+        """
+        return rows
+
     def step(self, parameter, rows, gradient, n_threads=1):
         """Update the rows `rows`.
 
