@@ -50,7 +50,7 @@ def _prepared(estimator, compressor):
             f"one model (comm); got {type(estimator).__name__}."
         )
     if compressor is None:
-        compressor = SketchCompressor()
+        compressor = SketchCompressor("coo")
     if not isinstance(compressor, SketchCompressor):
         raise TypeError(f"compressor must be a SketchCompressor or None; got {compressor!r}.")
     estimator._validate_params()
@@ -152,5 +152,5 @@ def _check_alike(model, processes):
         raise RuntimeError(
             "The processes have come to different models: sums of their gradients have differed. "
             "comm.Allreduce must return the same bits on all of them, and they must run the same "
-            "versions of sklsh, NumPy and SciPy."
+            "versions of sklsh and NumPy on processors of one kind, or at one SKLSH_SIMD."
         )

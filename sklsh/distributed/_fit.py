@@ -72,8 +72,9 @@ def fit(
         Dask is not needed.
 
     compressor : SketchCompressor, default=None
-        With `comm`, how row-sparse gradients travel; None is ``SketchCompressor()``. It starts
-        anew, and counts in `bytes_sent_` what this process sends of gradients.
+        With `comm`, how row-sparse gradients travel; None is ``SketchCompressor("coo")``, whose
+        sums are exact. It starts anew, and counts in `bytes_sent_` what this process sends of
+        gradients.
 
     Returns
     -------
@@ -123,9 +124,15 @@ def fit(
     their products in float32, and take `random_state` from the first process.
     `early_stopping`, `warm_start`, `hidden_sampling` and `normalize` are refused.
 
+    Schemes that let rows wait, such as "auto", send less and want a larger `learning_rate_init`
+    under Adam, whose steps do not grow with the gradient: rows that wait are moved less often,
+    not further.
+
     An error of one process, in its rows or on the way, is raised by all of them before the next
     step. That does not help where a process dies or runs out of memory while others wait for its
     gradients: start scripts by ``mpirun ... python -m mpi4py script.py``, which then aborts all.
+    In the end models are compared. On unlike processors they differ in their last bits unless
+    the environment variable SKLSH_SIMD names one instruction set for all.
 
     References
     ----------
