@@ -4,6 +4,8 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from sklearn.datasets import make_multilabel_classification
 from together import SCHEMES, arrays_of, fit_wide
 
 from sklsh import LSHSoftmaxClassifier, MISSIONClassifier, SLIDEClassifier
+from sklsh._layer_tables import LayerTables
 from sklsh.distributed import SketchCompressor, fit
 from sklsh.distributed._processes import Processes
 from sklsh.metrics import precision_at_k
@@ -28,7 +31,7 @@ LABEL = Y.argmax(axis=1)
 def steps(cls=SLIDEClassifier, sizes=(16, 8), **settings):
     """A model whose steps do not depend on chance."""
     exact = {"shuffle": False, "input_dropout": 0, "hidden_dropout": 0, "optimizer": "sgd"}
-    exact |= {"learning_rate_init": 0.5, "batch_size": 32, "max_iter": 3, "random_state": 3}
+    exact |= {"learning_rate_init": 0.5, "batch_size": 24, "max_iter": 3, "random_state": 3}
     return cls(sizes, **(exact | settings))
 
 
@@ -66,13 +69,16 @@ def assert_same(models):
     ids=["multilabel", "linear", "balanced"],
 )
 def test_steps_are_those_of_one_process_with_the_batches_of_all(make, data, scheme):
-    models = fit_on_each(2, make, lambda rank: tuple(a[rank::2] for a in data), scheme)
-    alone = make().fit(*data)  # where rows take turns, its batches are the same
+    place = np.arange(96) % 3 // 2  # two rows of each three are in one process
+    models = fit_on_each(2, make, lambda rank: tuple(a[place == rank] for a in data), scheme)
+    alone = make().fit(*data)
     for one in models:
         for ours, theirs in zip(arrays_of(one), arrays_of(alone), strict=True):
             assert_allclose(ours, theirs, atol=2e-5)
         assert_allclose(one.loss_curve_, alone.loss_curve_, rtol=1e-5)
-        assert (one.t_, one.n_iter_) == (alone.t_, alone.n_iter_) == (9, 3)
+        level = alone._network.output.mean_log_partition
+        assert_allclose(one._network.output.mean_log_partition, level, rtol=1e-4)
+        assert (one.t_, one.n_iter_) == (alone.t_, alone.n_iter_) == (12, 3)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -82,7 +88,25 @@ def test_processes_have_one_model_bit_for_bit(scheme):
     assert_same(models)
     assert len({pickle.dumps(model) for model in models}) == 1
     assert all(compressor.bytes_sent_ > 0 for compressor in compressors)
-    assert models[0].loss_ == "logistic" and len(models[0].loss_curve_) == 2
+    model = models[0]
+    assert model.loss_ == "logistic" and len(model.loss_curve_) == 2
+    assert model._progress.weight_sum == 2 * 160
+    assert model._negatives.inclusions[0]._n_looks == 3 * model.t_
+
+
+def test_hash_tables_know_rows_that_others_have_moved(monkeypatch):
+    moved, note_step = defaultdict(list), LayerTables.note_step
+
+    def noting(tables, ids):
+        moved[threading.get_ident()].append(ids)
+        note_step(tables, ids)
+
+    monkeypatch.setattr(LayerTables, "note_step", noting)
+    without_errors(on_each(2, lambda comm: fit_wide(comm, "coo")))
+    first, second = moved.values()
+    assert len(first) > 10 and len(first[1]) > 100  # n_active is that of a process
+    for ours, theirs in zip(first, second, strict=True):
+        assert_array_equal(ours, theirs)
 
 
 def test_the_model_is_an_ordinary_one():
