@@ -122,7 +122,8 @@ def fit(
     as they are, in float32. Those of the first layer and of sampled output layers have few rows
     and go through the compressor; a row of the output layer travels with its bias. Steps make
     their products in float32, and take `random_state` from the first process.
-    `early_stopping`, `warm_start`, `hidden_sampling` and `normalize` are refused.
+    `early_stopping`, `warm_start`, `hidden_sampling` and `normalize` are refused; callbacks are
+    not called.
 
     Schemes that let rows wait, such as "auto", send less and want a larger `learning_rate_init`
     under Adam, whose steps do not grow with the gradient: rows that wait are moved less often,

@@ -116,13 +116,16 @@ class SharedSteps:
 
     def _brought(self, group):
         """Rows, ascending, and this process's gradients side by side, without padding."""
-        width = sum(parameter.width for parameter in group)
+        ends = np.cumsum([parameter.width for parameter in group])
         if group[0] not in self._gradients:  # this part of the batch has no labels
-            return np.empty(0, dtype=np.int32), np.empty((0, width), dtype=np.float32)
+            return np.empty(0, dtype=np.int32), np.empty((0, ends[-1]), dtype=np.float32)
         rows, _ = self._gradients[group[0]]
         order = np.argsort(rows)
-        values = [self._gradients[parameter][1][order, : parameter.width] for parameter in group]
-        return rows[order], self._share * np.concatenate(values, axis=1)
+        values = np.empty((len(rows), ends[-1]), dtype=np.float32)
+        for parameter, columns in zip(group, np.split(values, ends[:-1], axis=1), strict=True):
+            gradient = self._gradients[parameter][1].take(order, axis=0)
+            np.multiply(gradient[:, : parameter.width], self._share, out=columns)
+        return rows[order], values
 
 
 def _summed(array):
