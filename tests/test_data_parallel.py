@@ -190,6 +190,16 @@ def test_one_that_fails_alone_is_not_waited_for():
             raise error
 
 
+def test_what_all_raise_amid_an_exchange_is_raised_as_it_is():
+    def run(comm):
+        compressor = SketchCompressor(k=0.1 + comm.Get_rank() / 10)
+        return fit(steps(), X, Y, comm=comm, compressor=compressor)
+
+    for error in on_each(2, run):
+        with pytest.raises(ValueError, match="^n_rows, width, name and parameters must be the"):
+            raise error
+
+
 def test_different_models_are_noticed():
     class Unequal(InProcessComm):
         def Allreduce(self, sendbuf, recvbuf, op):

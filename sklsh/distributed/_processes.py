@@ -1,6 +1,7 @@
 """Processes that do the same side by side: what each has goes to all, as do errors."""
 
 import pickle
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Processes:
     def __init__(self, comm):
         self.comm = comm
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
-        self._have_failed = False
+        self._can_tell = True  # others of an error
 
     def gather(self, thing):
         """List of the things of all processes, in their order; they can be pickled."""
@@ -37,10 +38,17 @@ class Processes:
         flags = Gather(np.array([error is not None], dtype=np.uint8)).over(self.comm)
         if not np.any(flags):
             return
-        self._have_failed = True
+        self._can_tell = False
         errors = self.gather(None if error is None else _described(error))
         rank, (kind, text) = next(pair for pair in enumerate(errors) if pair[1])
         raise kind(f"process {rank}: {text}") from error
+
+    @contextmanager
+    def exchange(self):
+        """Around messages to each other, amid which no process can tell of an error."""
+        self._can_tell = False
+        yield
+        self._can_tell = True
 
     def do(self, function, *arguments):
         """What the function returns here, if it raises on no process; else all raise.
@@ -51,7 +59,7 @@ class Processes:
         try:
             result = function(*arguments)
         except Exception as raised:
-            if self._have_failed:  # and all have been told
+            if not self._can_tell:
                 raise
             error = raised
         self.go_on(error)

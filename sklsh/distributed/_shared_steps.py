@@ -72,8 +72,9 @@ class SharedSteps:
         """Sum up the gradients and take the step; returns the rows of `parameter` that moved."""
         self._require_finite()
         self._processes.go_on()
-        self._step_whole()
-        moved = {name: self._step_rows(name, group) for name, group in self._sparse.items()}
+        with self._processes.exchange():
+            self._step_whole()
+            moved = {name: self._step_rows(name, group) for name, group in self._sparse.items()}
         return moved.get("output", rows)
 
     def _require_finite(self):
