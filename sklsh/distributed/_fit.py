@@ -111,9 +111,9 @@ def fit(
     independent of the size of the cluster.
 
     Models that learn side by side take fewer steps each than one would. To make up for that the
-    networks' batches grow with the square root of their number, and learning rates by its
-    power 3/4 (KernelSampledSGD: 1/2). From about eight models on accuracy suffers at equal
-    epochs.
+    networks' learning rates grow with their number, up to four times, and batches as well, as far
+    as some hundred steps are left; rates of KernelSampledSGD grow with its square root. Where
+    each sees few rows, and from about eight models on, accuracy suffers at equal epochs.
 
     With `comm`, `batch_size` counts the rows of all processes in a step. Each brings a share of
     them by how many rows it has, in an order and with negatives of its own, so that an epoch has

@@ -72,7 +72,8 @@ class RowSampledInRounds(NetworkInRounds):
 
     def _put_together(self, learnt, done):
         weights = np.array([one.weight for one in learnt])
-        self._draws.put_together([one.others for one in learnt], weights / weights.sum())
+        if weights.sum() > 0:
+            self._draws.put_together([one.others for one in learnt], weights / weights.sum())
         return super()._put_together(learnt, done)
 
     def _n_epochs_of(self, summary):
