@@ -19,10 +19,8 @@ from sklsh.metrics import precision_at_k
 NETWORK = SLIDEClassifier(128, max_iter=7)
 FITS_OF_NETWORK = (  # workers, models, rounds
     (None, None, None),
-    (1, 1, "auto"),
     (2, 2, 1),
     (2, 2, "auto"),
-    (2, 2, 28),
     (2, 4, "auto"),
     (2, 4, 28),
 )

@@ -56,13 +56,13 @@ def spread(values):
 
 def model_table(run):
     """Speed-up to expect of clusters, by the local time measured here and stated assumptions."""
-    alone = [r for r in run["results"] if r["workers"] == 1]
+    alone = [r for r in run["results"] if r["workers"] is None]
     auto = [r for r in run["results"] if r["workers"] == 2 and r["asked"] == "auto"]
     seconds, n_rounds = mean(alone, "local_s"), mean(auto, "rounds")
     n_bytes = 1e6 * mean(auto, "state_MB")
     lines = [
         f"Speed-up over one worker that the cost model expects of {run['data'].split(':')[0]}: "
-        f"{seconds:.0f} s of local training, divided evenly, and {n_rounds:.0f} rounds in which "
+        f"{seconds:.3g} s of local training, divided evenly, and {n_rounds:.0f} rounds in which "
         f"each worker sends and receives {n_bytes / 1e6:.3g} MB, one worker receives all that is "
         f"sent through its own wire and puts it together at {MERGE_BYTES_PER_SECOND / 1e9:.0f} "
         f"GB/s, and scheduling takes {1000 * ROUND_SECONDS:.0f} ms. It assumes equal partitions "

@@ -202,6 +202,7 @@ def test_without_a_client_or_dask_the_error_says_what_is_missing(monkeypatch):
 def test_automatic_rounds_are_worth_their_time():
     costs = Costs(n_epochs=5, least_rounds=0, multiply_adds=1e12, n_bytes=10**8)
     assert _rounds.automatic_rounds(costs, 2) == 15
+    assert _rounds.automatic_rounds(costs, 1) == 1
     assert _rounds.automatic_rounds(costs._replace(multiply_adds=1e10), 2) == 1
     assert _rounds.automatic_rounds(costs._replace(multiply_adds=1e10, least_rounds=1), 2) == 5
     assert _rounds.automatic_rounds(costs._replace(multiply_adds=1e14), 2) == 20

@@ -117,8 +117,11 @@ class Rounds:
 def automatic_rounds(costs, n_models):
     """How many rounds take about `MERGE_SHARE` of the time of local training.
 
-    From sizes alone, so that it does not depend on how fast the cluster happens to be.
+    From sizes alone, so that it does not depend on how fast the cluster happens to be. One model
+    has nothing to be put together with.
     """
+    if n_models == 1:
+        return 1
     n_epochs, least = costs.n_epochs, max(1, costs.least_rounds * costs.n_epochs)
     local = n_epochs * costs.multiply_adds / MULTIPLY_ADDS_PER_SECOND / n_models
     merging = ROUND_SECONDS + n_models * costs.n_bytes / BYTES_PER_SECOND
