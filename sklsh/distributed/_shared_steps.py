@@ -101,7 +101,7 @@ class SharedSteps:
 
     def _sum(self, array):
         total, n_bytes = run_over(self._processes.comm, _summed(array))
-        self._compressor.bytes_sent_ = getattr(self._compressor, "bytes_sent_", 0.0) + n_bytes
+        self._compressor._count(n_bytes)
         return total
 
     def _step_rows(self, name, group):
