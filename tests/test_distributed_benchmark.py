@@ -2,8 +2,10 @@
 
 import json
 import sys
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
+import pytest
 
 
 def test_bytes_at_a_small_size(module, tmp_path, monkeypatch):
@@ -42,3 +44,31 @@ def test_gradients_are_those_of_the_loss(module, monkeypatch):
             np.testing.assert_allclose(
                 np.diff(losses[::-1])[0] / 2e-4, values[i, 0], rtol=1e-3, atol=1e-7
             )
+
+
+def test_fits_over_partitions_at_a_small_size(module, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    fits, kept = module("dask_fits"), tmp_path / "kept.json"
+
+    @contextmanager
+    def here(n_workers):
+        settings = {"processes": False, "threads_per_worker": 1, "dashboard_address": ":0"}
+        with (
+            distributed.LocalCluster(n_workers=n_workers, **settings) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield client if n_workers else None
+
+    monkeypatch.setattr(fits, "cluster_of", lambda n: here(n) if n else nullcontext())
+    monkeypatch.setattr(fits, "FITS_OF_MISSION", ((None, None, None), (2, 2, "auto")))
+    command = ["cluster.py", "--tasks", "mission", "--rows", "4000", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", [*command, "--json", str(kept)])
+    module("cluster").main()
+    run = json.loads(kept.read_text())
+    alone, together = run["runs"][0]["results"]
+    assert together["recall"] > alone["recall"] - 0.1
+    assert together["merge_s"] < together["wall_s"]
+    lines = module("dask_tables").dask_tables(run)
+    assert sum("| 2 | 2 | 1 " in line for line in lines) == 1
+    speedups = [float(cell) for cell in lines[-1].split("|")[2:-1]]
+    assert 0 < speedups[0] <= 2
