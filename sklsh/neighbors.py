@@ -136,7 +136,8 @@ class NeighborBlendClassifier(
     are and the weight comes out too large: choose it then by a grid search over groups.
 
     The model keeps the training rows as its index, once, and their labels: 8 bytes for each
-    value of a sparse X, 4 for each of a dense one and up to 60 for each row. Rows of no
+    value and each feature of a sparse X, 4 for each value of a dense one, 4 for each label and
+    about 70 at most for each row. Rows of no
     weight are left out. A training row is its own nearest neighbour, which flatters scores
     on training data.
 

@@ -48,7 +48,8 @@ class SLIDEClassifier(NetworkClassifier):
         rare classes and probabilities are those of the exact network. "half_logq" takes
         half of that, and of its mean over the labels: rare classes rank higher, and the
         level of probabilities stays. "head_tail" weighs uniform draws by how many classes
-        each stands for, which makes the softmax's sum unbiased. "none" ranks rare classes
+        each stands for, which makes the softmax's sum unbiased; where nothing is drawn, as for
+        ``negatives="in_batch"``, it is "none". "none" ranks rare classes
         higher still, and makes them too probable.
 
     hash_family : {"simhash", "dense_simhash", "dwta"}, default="simhash"

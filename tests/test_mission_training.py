@@ -159,6 +159,23 @@ def test_normalize_scales_rows_to_unit_length(mode):
 
 
 @MODES
+def test_normalize_takes_rows_that_are_unsorted_or_have_a_feature_twice(mode):
+    """In any number of columns, as hashed tokens are."""
+    far = 2**60
+    parts = [2.0, 1.0, 1.0, 3.0, 4.0], np.array([far, 5, far, 7, 5]), np.array([0, 3, 5])
+    rows = sp.csr_array(parts, shape=(2, 2**62))
+    ids = np.array([5, 7, far])
+    by_hand = sp.csr_array(
+        ([1 / 10**0.5, 3 / 10**0.5, 0.8, 0.6], [5, far, 5, 7], [0, 2, 4]), shape=rows.shape
+    )
+    settings = {"random_state": 0, "max_iter": 3, "mode": mode}
+    ours = MISSIONClassifier(normalize=True, **settings).fit(rows, [0, 1])
+    expected = MISSIONClassifier(**settings).fit(by_hand, [0, 1])
+    assert_allclose(ours._model.weights_of(ids), expected._model.weights_of(ids), rtol=1e-5)
+    assert rows.indices.tolist() == [far, 5, far, 7, 5]
+
+
+@MODES
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
 def test_partial_fit_is_one_pass_at_a_constant_rate(mode, schedule):
     once = crowded(mode=mode, learning_rate=schedule).partial_fit(TAIL, Y)

@@ -21,8 +21,8 @@ width, depth : int or "auto", default="auto"
 
 learning_rate_init : float or "auto", default="auto"
     Rate of the first step. "auto": the inverse of the mean squared length of rows, of up
-    to 2,000 of them, under "log_loss" with more than two classes, else half of that; and no more
-    than is stable for the longest of them.
+    to 2,000 of them, weighted, under "log_loss" with more than two classes, else half of that; and
+    no more than is stable for the longest of them, or than half the inverse of the l2 penalty.
 
 learning_rate : {"linear", "cosine", "invscaling", "constant"}, default="linear"
     How the rate goes on: to zero over `fit`, in a straight line or along a cosine; divided by

@@ -27,6 +27,7 @@ from sklsh._sklearn import (
 )
 from sklsh._targets import LabelCounts, TargetFormat, class_weights
 from sklsh._training import WHOLE, rate_schedule
+from sklsh.lsh._rows import canonical_csr
 from sklsh.mission import _auto
 from sklsh.mission._fitted import FittedSketchedLinear
 from sklsh.mission._merging import Merging
@@ -262,8 +263,10 @@ class SketchedLinearEstimator(
         """CSR of float32, of rows of unit length if they are to be."""
         X = checked_csr(X)
         if self.normalize:
-            lengths = np.sqrt(X.multiply(X).sum(axis=1))
-            factors = np.repeat(1 / np.where(lengths > 0, lengths, 1), np.diff(X.indptr))
+            X = canonical_csr(X)  # values of a feature that is there twice add up
+            row_of = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+            squares = np.bincount(row_of, np.square(X.data, dtype=np.float64), X.shape[0])
+            factors = (1 / np.sqrt(np.where(squares > 0, squares, 1)))[row_of]
             X = sp.csr_array((X.data * factors.astype(np.float32), X.indices, X.indptr), X.shape)
         return X
 

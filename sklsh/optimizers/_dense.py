@@ -139,7 +139,8 @@ class RMSprop(Optimizer):
 
     One slot a weight. There is no correction of the bias of v, as in PyTorch's ``RMSprop``:
     while v is young, steps are larger than the rate, the first by 1 / sqrt(1 - beta_2).
-    ``Adam(beta_1=0)`` is the same with the correction.
+    ``Adam(beta_1=0)`` is the same with the correction, which goes by the number of the step:
+    it helps rows of the first steps, not those that have their first gradient late.
 
     Parameters
     ----------
