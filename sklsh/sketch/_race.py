@@ -119,12 +119,12 @@ class RACE(LinearSketch):
     has other codes, total / width on average. `query` takes it out:
     (v - total / width) / (1 - 1 / width), which is unbiased and can be negative.
 
-    Without that correction the standard deviation of one row is at most
-    s = sum_i abs(w_i) sqrt(k_i) [1]_, where k_i is the kernel, or k_i + (1 - k_i) / width if
-    `hashed`. Rows are independent, but those of "simhash": the mean has at most s / sqrt(n_rows), and the median of means is off
-    by more than 2 s sqrt(groups / n_rows) with probability exp(-groups / 8) at most, if groups
-    divides n_rows. The bound is large where many vectors are far: a narrow kernel, of few
-    near ones, is what a sketch estimates well.
+    Without that correction the standard deviation of one row is at most s = sum_i abs(w_i)
+    sqrt(k_i) [1]_, where k_i is the kernel, or k_i + (1 - k_i) / width if `hashed`. Rows are
+    independent, but those of "simhash": the mean has at most s / sqrt(n_rows), and the median of
+    means is off by more than 2 s sqrt(groups / n_rows) with probability exp(-groups / 8) at most,
+    if groups divides n_rows. The bound is large where many vectors are far: a narrow kernel, of
+    few near ones, is what a sketch estimates well.
 
     Weights may be negative: sums of both signs cancel, errors do not.
     Counters are float64: in float32 one that has reached 2**24 does not count any further,
