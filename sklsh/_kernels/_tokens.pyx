@@ -1,8 +1,9 @@
 """Texts of tokens, gathered from Python's objects in an arena."""
 
-from numpy import empty, frombuffer
+from numpy import frombuffer
 
 from cpython.buffer cimport PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.ref cimport PyObject
@@ -30,21 +31,21 @@ cdef enum:
 
 @final
 cdef class Buffer:
-    """An array that grows."""
+    """An array that grows; a large one, where the system can, by moving its pages, not a copy."""
 
     cdef:
-        unsigned char[::1] memory
+        bytearray memory
         unsigned char* start
         Py_ssize_t size, capacity  # bytes
 
     def __cinit__(self):
+        self.memory = bytearray()
         self.grow(4096)
 
     cdef int grow(self, Py_ssize_t capacity) except -1:
-        cdef unsigned char[::1] memory = empty(capacity, "u1")
-        if self.size > 0:
-            memcpy(&memory[0], self.start, self.size)
-        self.memory, self.start, self.capacity = memory, &memory[0], capacity
+        PyByteArray_Resize(self.memory, capacity)
+        self.start = <unsigned char*> PyByteArray_AS_STRING(self.memory)
+        self.capacity = capacity
         return 0
 
     cdef inline int reserve(self, Py_ssize_t n, double growth) except -1:
@@ -60,7 +61,7 @@ cdef class Buffer:
 
     cdef array(self, dtype):
         """What was added, as an array."""
-        return frombuffer(self.memory[:self.size], dtype)
+        return frombuffer(memoryview(self.memory)[:self.size], dtype)
 
 
 @final
