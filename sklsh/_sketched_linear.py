@@ -75,8 +75,8 @@ class SketchedLinear:
 
     @staticmethod
     def _n_slots(capacity):
-        """A power of two, of which at most a quarter is in use: most searches end at once."""
-        return 1 << (4 * capacity - 1).bit_length()
+        """A power of two, of which at most a third is in use: most searches end at once."""
+        return 1 << (3 * capacity - 1).bit_length()
 
     @classmethod
     def bytes_needed(cls, n_outputs, capacity, width, depth):
