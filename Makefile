@@ -2,6 +2,7 @@
 # make test   the tests, without the slow ones
 # make fuzz   damaged files into each reader of data, for FUZZ_SECONDS, ten minutes if not set
 # make sanitize   the kernels' tests under AddressSanitizer and UBSan
+# make docs   the documentation site, in docs/_build; runs the examples, and warnings are errors
 # make profile   where the time of a training step goes, part by part, each against its bound
 # All set themselves up in .venv from Python 3.11 or later and a C compiler.
 
@@ -15,11 +16,11 @@ KERNELS := $(wildcard sklsh/_kernels/*.pyx sklsh/_kernels/*.pxd sklsh/_kernels/*
 # sleep while they wait.
 test: export OMP_WAIT_POLICY ?= passive
 
-# The data that tests and demo make from the installed sources stay in the environment.
+# The data that tests, demo and docs make from the installed sources stay in the environment.
 export SCIKIT_LEARN_DATA ?= $(abspath $(VENV))/data
 
 .NOTPARALLEL:
-.PHONY: demo test test-all fuzz sanitize profile lint clean
+.PHONY: demo test test-all fuzz sanitize docs profile lint clean
 
 demo: $(VENV)/demo
 	$(BIN)/python docs/examples/plot_python_calls.py
@@ -45,6 +46,9 @@ sanitize: $(VENV)/test
 	ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(VENV)/sanitized/lib \
 		$(BIN)/pytest -q $(KERNEL_TESTS)
 
+docs: $(VENV)/docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
+
 profile: $(VENV)/test
 	$(BIN)/python benchmarks/profile_step.py
 
@@ -62,5 +66,6 @@ $(VENV)/%: pyproject.toml setup.py $(KERNELS)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo
+	rm -rf $(VENV) build dist *.egg-info demo docs/examples/demo
+	rm -rf docs/_build docs/gallery docs/api/generated
 	find sklsh -name "*.so" -delete

@@ -122,7 +122,7 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
 
     optimizer : str or Optimizer, default="adam"
         How weights move, by the names that :class:`sklsh.SLIDEClassifier` explains; those that
-        begin with "cs_" keep their state in count-sketches.
+        begin with ``"cs_"`` keep their state in count-sketches.
 
     learning_rate_init : float, default=0.005
         Rate of the first step.
@@ -218,7 +218,7 @@ class LSHSoftmaxClassifier(Likelihood, NetworkClassifier):
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had any.
 
     See Also

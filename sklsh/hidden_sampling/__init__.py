@@ -8,10 +8,10 @@ layers, and of full ones, for :class:`sklsh.SLIDEClassifier`.
 
 from sklsh.hidden_sampling._layers import FullLayer, SampledLayer
 from sklsh.hidden_sampling._network import SampledNetwork, sampled_bytes
-from sklsh.hidden_sampling._units import HASHED, LSHUnits, RandomUnits
+from sklsh.hidden_sampling._units import LSHUnits, RandomUnits
 from sklsh.hidden_sampling._work import Work
 
 __all__ = [
-    "HASHED", "FullLayer", "LSHUnits", "RandomUnits", "SampledLayer", "SampledNetwork", "Work",
+    "FullLayer", "LSHUnits", "RandomUnits", "SampledLayer", "SampledNetwork", "Work",
     "sampled_bytes",
 ]  # fmt: skip

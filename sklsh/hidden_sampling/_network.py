@@ -14,7 +14,7 @@ UNIT_BYTES = 40  # of each that a row keeps: number, activation, gradient, colum
 
 
 class SampledNetwork(Network):
-    """A :class:`sklsh._network.Network` of full and sampled hidden layers.
+    """A network of full and sampled hidden layers.
 
     Parameters
     ----------

@@ -136,7 +136,7 @@ coefs_ : list of ndarray
 intercepts_ : list of ndarray
     Biases, likewise.
 
-coef_ : ndarray of shape (n_outputs, n_features_in_)
+coef_ : ndarray of shape (n_outputs, `n_features_in_`)
     Weights of a model without hidden layers.
 
 intercept_ : ndarray of shape (n_outputs,)
@@ -176,7 +176,7 @@ memory_usage_ : dict of str to int
 n_features_in_ : int
     Number of features seen during fit.
 
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (`n_features_in_`,)
     Names of the features, where X had any.
 """
 

@@ -9,7 +9,7 @@ class FittedDraws(DrawFacts, FittedTraining):
 
     @property
     def coef_(self):
-        """Weights of a linear model, (n_outputs, n_features_in_)."""
+        """Weights of a linear model, (n_outputs, `n_features_in_`)."""
         return self._linear_part(self.coefs_).T
 
     @property

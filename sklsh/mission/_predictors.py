@@ -26,7 +26,7 @@ class SketchedLinearPredictor(Support, SketchedLinearEstimator):
 
     @property
     def coef_(self):
-        """Weights of the selected features, csr_array of shape (n_outputs, n_features_in_)."""
+        """Weights of the selected features, csr_array of shape (n_outputs, `n_features_in_`)."""
         ids, _, weights = self._ascending()
         n_outputs = weights.shape[1]
         indptr = np.arange(n_outputs + 1, dtype=np.int64) * len(ids)
@@ -58,7 +58,7 @@ class MISSIONClassifier(ScorePredictions, ClassifierMixin, SketchedLinearPredict
     classes_ : ndarray of shape (n_classes,)
         Labels.
 
-    coef_ : csr_array of shape (1, n_features_in_) or (n_classes, n_features_in_)
+    coef_ : csr_array of shape (1, `n_features_in_`) or (n_classes, `n_features_in_`)
         Weights of the `n_features_to_select` features that matter most.
 
     feature_ids_, feature_weights_, ranking_, supports_per_class_
@@ -69,7 +69,7 @@ class MISSIONClassifier(ScorePredictions, ClassifierMixin, SketchedLinearPredict
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had any.
 
     See Also
@@ -107,7 +107,7 @@ class MISSIONRegressor(RegressorMixin, SketchedLinearPredictor):
 
     Attributes
     ----------
-    coef_ : csr_array of shape (1, n_features_in_)
+    coef_ : csr_array of shape (1, `n_features_in_`)
         Weights of the `n_features_to_select` features that matter most.
 
     feature_ids_, feature_weights_, ranking_
@@ -118,7 +118,7 @@ class MISSIONRegressor(RegressorMixin, SketchedLinearPredictor):
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had any.
 
     See Also

@@ -51,7 +51,7 @@ class MISSIONSelector(Support, SelectorMixin, SketchedLinearEstimator):
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had any.
 
     See Also
@@ -95,7 +95,7 @@ class MISSIONSelector(Support, SelectorMixin, SketchedLinearEstimator):
         Returns
         -------
         support : ndarray
-            Indices, ascending; or a boolean mask of shape (n_features_in_,).
+            Indices, ascending; or a boolean mask of shape (`n_features_in_`,).
 
         Raises
         ------
@@ -144,7 +144,7 @@ class MISSIONSelector(Support, SelectorMixin, SketchedLinearEstimator):
 
         Returns
         -------
-        X_original : {ndarray, sparse matrix} of shape (n_samples, n_features_in_)
+        X_original : {ndarray, sparse matrix} of shape (n_samples, `n_features_in_`)
             CSR if X is sparse.
 
         Raises
