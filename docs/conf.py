@@ -31,6 +31,7 @@ extensions = [
 exclude_patterns = ["_build", "examples"]
 templates_path = ["_templates"]
 default_role = "literal"
+smartquotes = False  # values such as "auto" are to be copied
 nitpicky = True
 
 # ---- Markdown ----
@@ -50,7 +51,8 @@ LINKS = {
 autosummary_generate = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
-autodoc_inherit_docstrings = True
+python_maximum_signature_line_length = 80
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the template of classes lists them
 # Methods of scikit-learn's base classes whose docstrings lead to pages of its own site.
 LEFT_OUT = "get_metadata_routing", "set_output"
