@@ -83,7 +83,10 @@ html_theme = "pydata_sphinx_theme"
 html_title = "sklsh"
 html_static_path = ["_static"]
 html_css_files = ["sklsh.css"]
-html_sidebars = {"index": [], "changelog": [], "install": [], "which_estimator": []}
+html_sidebars = dict.fromkeys(  # pages without others below them
+    ["index", "install", "which_estimator", "comparisons", "glossary", "contributing", "changelog"],
+    [],
+)
 html_theme_options = {
     "navbar_align": "left",
     "show_toc_level": 2,
