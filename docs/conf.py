@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib
 from docutils import nodes
+from sphinx.errors import ConfigError
 
 import sklsh
 
@@ -125,7 +126,7 @@ def check_all_documented(app, config):
         if id(getattr(module, public)) not in documented
     ]
     if missing:
-        raise ValueError(f"docs/api/index.rst leaves out the modules of {missing}.")
+        raise ConfigError(f"docs/api/index.rst leaves out the modules of {missing}.")
 
 
 def follow_links(app, docname, source):
