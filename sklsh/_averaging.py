@@ -129,24 +129,27 @@ def put_together(network, changes, shares):
 def _move(weights, changes, shares):
     """Add the models' moves, where they agree divided by how many say the same.
 
-    With moves d_i and shares p_i, which are 1/n for models of equal data: the mean move
-    sum p_i d_i, times n = 1 / sum p_i^2 where moves are at right angles, and times 1 where all
-    are equal.
+    With moves d_i and shares p_i, which are 1/n for n models of equal data: the mean move
+    sum p_i d_i where all are equal, the sum of d_i where they are at right angles, and in
+    between as far as the squared length of the mean is between those of these two cases.
     """
+    most = 1 / (shares**2).sum()
     for first in range(0, len(weights), ROWS_AT_ONCE):
         block = weights[first : first + ROWS_AT_ONCE]
-        mean, apart = np.zeros(block.shape, dtype=np.float32), np.zeros(len(block))
+        mean, total = np.zeros((2, *block.shape), dtype=np.float32)
+        apart = np.zeros(len(block))
         for changed, share in zip(changes, shares, strict=True):
             rows, moves = changed.within(first, first + len(block))
+            total[rows] += moves
             moves = np.float32(share) * moves
             mean[rows] += moves
             apart[rows] += np.einsum("ij,ij->i", moves, moves)
         together = np.einsum("ij,ij->i", mean, mean)
-        most = 1 / (shares**2).sum()
         with np.errstate(divide="ignore", invalid="ignore"):  # rows that nothing has moved
             factor = np.where(together > 0, np.clip(most * apart / together, 1, most), 1)
-        mean *= factor.astype(np.float32)[:, None]
-        _add(block, mean)
+        alike = ((most - factor) / max(most - 1, 1e-9)).astype(np.float32)[:, None]
+        total += alike * (mean - total)
+        _add(block, total)
 
 
 def _add(block, moves):

@@ -3,8 +3,7 @@
 
 def is_collection(X):
     """Whether X is a collection of Dask, which need not be installed."""
-    graph = getattr(X, "__dask_graph__", None)
-    return callable(graph) and graph() is not None
+    return hasattr(X, "__dask_graph__") and not isinstance(X, type)
 
 
 def fit_collection(estimator, X, y, sample_weight):

@@ -133,7 +133,7 @@ class ClassifierInRounds(NetworkInRounds):
         learner = self._learner()
         learner._negatives = copy.deepcopy(self._negatives)
         rows, plan = learner._ready_to_learn(X, y, sample_weight, summary, part)
-        self._go_further(plan, rows[0].shape[0])
+        _go_further(plan, summary.n_places, rows[0].shape[0])
         learner._run(*rows, plan, without_callbacks)
         return self._learnt(learner, wire_dtype, self._looks_of(learner))
 
@@ -148,17 +148,6 @@ class ClassifierInRounds(NetworkInRounds):
         plan.labels_per_row, plan.part = summary.counts.labels_per_row, part
         self._negatives.go_on(self._progress.n_steps, part.place)
         return (X, Y, weight), plan
-
-    def _go_further(self, plan, n_rows):
-        """Make up for the fewer steps of each of several models: longer ones, in larger batches.
-
-        Batches stay as they are where these would leave too few steps.
-        """
-        factor = min(plan.part.n_places, MOST_AT_ONCE)
-        n_steps = plan.n_epochs * n_rows / plan.batch_size
-        growth = np.clip(n_steps / ENOUGH_STEPS, 1, factor)
-        plan.batch_size = min(round(growth * plan.batch_size), n_rows)
-        plan.learning_rate *= factor
 
     def _looks_of(self, learner):
         """How often a learner has looked at classes since it was made: list of `Inclusion`."""
@@ -186,3 +175,15 @@ class ClassifierInRounds(NetworkInRounds):
         width = sizes[-1] if sizes else summary.n_features
         n_active = min(n_classes, self.n_active)
         return PASSES * ((nnz * sizes[0] if sizes else 0) + dense + n_active * width)
+
+
+def _go_further(plan, n_models, n_rows):
+    """Make up for the fewer steps of each of several models: longer ones, in larger batches.
+
+    Batches of these rows stay as they are where larger ones would leave too few steps.
+    """
+    factor = min(n_models, MOST_AT_ONCE)
+    n_steps = plan.n_epochs * n_rows / plan.batch_size
+    growth = np.clip(n_steps / ENOUGH_STEPS, 1, factor)
+    plan.batch_size = min(round(growth * plan.batch_size), n_rows)
+    plan.learning_rate *= factor

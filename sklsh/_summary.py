@@ -35,6 +35,9 @@ class Summary(NamedTuple):
     moments : Moments or None
         Of targets that are numbers.
 
+    n_places : float
+        In how many places of equal numbers of rows they would be as much apart.
+
     sample : tuple (X, y, sample_weight) or None
         A few rows of some weight, evenly spread, for settings that go by how features are scaled.
     """
@@ -47,6 +50,7 @@ class Summary(NamedTuple):
     target_format: TargetFormat | None = None
     counts: LabelCounts | None = None
     moments: object = None
+    n_places: float = 1.0
     sample: tuple | None = None
 
     @classmethod
@@ -120,8 +124,10 @@ def united(summaries, names):
         X, *others = zip(*(one.sample for one in summaries), strict=True)
         X = sp.vstack(X, format="csr") if first.sparse else np.concatenate(X)
         sample = X, *map(np.concatenate, others)
+    n_rows = np.array([one.n_rows for one in summaries])
     return first._replace(
-        n_rows=sum(one.n_rows for one in summaries),
+        n_rows=int(n_rows.sum()),
+        n_places=float(1 / ((n_rows / n_rows.sum()) ** 2).sum()),
         n_values=sum(one.n_values for one in summaries),
         sample=sample,
         **about_targets,

@@ -110,15 +110,14 @@ class Part(NamedTuple):
     seed : int or None
         Of the order of rows in each epoch; None goes on with the model's own generator.
 
-    place, n_places : int
-        Number of the place where its rows are, and how many models learn side by side.
+    place : int
+        Number of the place where its rows are.
     """
 
     begin: object = 0
     end: object = 1
     seed: int | None = None
     place: int = 0
-    n_places: int = 1
 
     def epochs(self, n_epochs):
         """Epochs that it has a share in: (epoch, from which to which share of it)."""

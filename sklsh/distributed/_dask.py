@@ -22,10 +22,18 @@ def dask(module=""):
 
 def current_client(client):
     """The client to compute with: the one given, or that of now."""
+    distributed = dask("distributed")
     if client is not None:
+        if not isinstance(client, distributed.Client):
+            raise TypeError(
+                f"client must be a dask.distributed.Client; got {type(client).__name__}."
+            )
+        if client.asynchronous or client.status != "running":
+            state = "asynchronous" if client.asynchronous else client.status
+            raise ValueError(f"client must be synchronous and running; got one that is {state}.")
         return client
     try:
-        return dask("distributed").default_client()
+        return distributed.default_client()
     except ValueError as error:
         raise ValueError(
             "client is missing, and there is none at the moment: create a "

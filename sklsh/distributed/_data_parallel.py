@@ -89,7 +89,7 @@ def _train(model, data, counts, summary, processes, compressor):
     """Train a model that has begun."""
     learner = copy.copy(model)
     learner._negatives = copy.deepcopy(model._negatives)
-    part = Part(seed=model.random_state, place=processes.rank, n_places=processes.size)
+    part = Part(seed=model.random_state, place=processes.rank)
     rows, plan = processes.do(learner._ready_to_learn, *data, summary, part)
     n_batches = math.ceil(summary.n_rows / plan.batch_size)
     batch_sizes = -(-np.array(counts) // n_batches)

@@ -177,7 +177,7 @@ def fit(
         raise ValueError("compressor must be None without comm, whose processes it serves.")
     dask("distributed")
     _check_rounds(n_rounds, n_models, wire_dtype)
-    if not hasattr(estimator, "_learn"):
+    if not hasattr(estimator, "_learn") or isinstance(estimator, type):
         raise TypeError(
             "estimator must be one that learns in rounds, such as SLIDEClassifier or "
             f"MISSIONSelector; got {type(estimator).__name__}."

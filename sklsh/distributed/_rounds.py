@@ -54,21 +54,29 @@ class Rounds:
         if n_models == "auto":
             n_models = max(1, sum(client.nthreads().values()))
         self.shards = self._gathered(partitions, min(n_models, len(partitions)))
+        self.summaries = self._summarized()
 
     def run(self, n_rounds):
         """The fitted model."""
-        summary = self._summary()
-        state = self._submit("begin", _tasks.begin, self.estimator, summary)
-        costs = self._submit("costs", _tasks.costs, state, summary).result()
+        states = []
+        try:
+            return self._run(n_rounds, states)
+        finally:  # an error that somebody keeps must not keep rows and models on the cluster
+            for futures in (states, self.shards, self.summaries):
+                futures.clear()
+
+    def _run(self, n_rounds, states):
+        """The fitted model; `states` takes the futures of those between rounds."""
+        states.append(self._submit("begin", _tasks.begin, self.estimator, self.summaries[-1]))
+        costs = self._submit("costs", _tasks.costs, states[0], self.summaries[-1]).result()
         if n_rounds == "auto":
             n_rounds = automatic_rounds(costs, len(self.shards))
         wait_for(self.shards)
         started = time.perf_counter()
-        states = [state]
         for number in range(n_rounds):
-            states.append(self._round(states[-1], summary, number, n_rounds, costs.n_epochs))
-        for number, after in enumerate(states):
-            wait_for([after])
+            states.append(self._round(states[-1], number, n_rounds, costs.n_epochs))
+        for number in range(n_rounds + 1):
+            wait_for(states[number : number + 1])
             if number >= 2:  # the last but one stays: a lost worker then costs a round, not all
                 states[number - 2] = None
             if self.estimator.verbose and number:
@@ -88,20 +96,20 @@ class Rounds:
             shards.append(self._submit(f"shard-{first}", _tasks.gather_shard, futures, first))
         return shards
 
-    def _summary(self):
-        """Future of the summary of all rows."""
+    def _summarized(self):
+        """Futures of the summary of each model's rows, and of that of all, the last."""
         summaries = [
             self._submit(f"summary-{i}", _tasks.summarize, self.estimator, shard, self.classes)
             for i, shard in enumerate(self.shards)
         ]
-        return self._submit("summary", _tasks.unite, summaries)
+        return [*summaries, self._submit("summary", _tasks.unite, summaries)]
 
-    def _round(self, state, summary, number, n_rounds, n_epochs):
+    def _round(self, state, number, n_rounds, n_epochs):
         """Future of the state after a round."""
         begin, end = Fraction(number, n_rounds), Fraction(number + 1, n_rounds)
-        lessons = []
+        lessons, summary = [], self.summaries[-1]
         for place, shard in enumerate(self.shards):
-            part = Part(begin, end, self.seed, place, len(self.shards))
+            part = Part(begin, end, self.seed, place)
             key = f"learn-{number}-{place}"
             lessons.append(
                 self._submit(key, _tasks.learn, state, shard, summary, part, self.wire_dtype)

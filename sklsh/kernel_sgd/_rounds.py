@@ -66,7 +66,7 @@ class RowSampledInRounds(NetworkInRounds):
         learner._progress.random_generator = np.random.default_rng(of_draws)
         plan = learner._plan(self._n_epochs_of(summary))
         plan.part = part
-        plan.learning_rate *= math.sqrt(part.n_places)  # each takes so many steps less
+        plan.learning_rate *= math.sqrt(summary.n_places)  # each takes so many steps less
         learner._run(rows, groups, plan, without_callbacks)
         return self._learnt(learner, wire_dtype, learner._draws)
 
