@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklsh._storage import STORAGE, as_float32, to_bfloat16
+from sklsh._kernels import _averaging as _kernel
+from sklsh._storage import as_float32, to_bfloat16
 
-ROWS_AT_ONCE = 1 << 10  # of a parameter, which stay in the cache
+ROWS_AT_ONCE = 1 << 10  # to compare
 
 
 class RowChanges(NamedTuple):
@@ -34,15 +35,6 @@ class RowChanges(NamedTuple):
     def nbytes(self):
         """Bytes of both."""
         return self.rows.nbytes + self.values.nbytes
-
-    def within(self, first, last):
-        """Rows of a block, counted from its first, and their values as float32.
-
-        All of them are a slice, which is faster to go by.
-        """
-        start, stop = np.searchsorted(self.rows, (first, last))
-        rows = self.rows[start:stop] - first if stop - start < last - first else slice(None)
-        return rows, as_float32(self.values[start:stop])
 
 
 class Changes(NamedTuple):
@@ -127,50 +119,20 @@ def put_together(network, changes, shares):
 
 
 def _move(weights, changes, shares):
-    """Add the models' moves, where they agree divided by how many say the same.
-
-    With moves d_i and shares p_i, which are 1/n for n models of equal data: the mean move
-    sum p_i d_i where all are equal, the sum of d_i where they are at right angles, and in
-    between as far as the squared length of the mean is between those of these two cases.
-    """
-    most = 1 / (shares**2).sum()
-    for first in range(0, len(weights), ROWS_AT_ONCE):
-        block = weights[first : first + ROWS_AT_ONCE]
-        mean, total = np.zeros((2, *block.shape), dtype=np.float32)
-        apart = np.zeros(len(block))
-        for changed, share in zip(changes, shares, strict=True):
-            rows, moves = changed.within(first, first + len(block))
-            total[rows] += moves
-            moves = np.float32(share) * moves
-            mean[rows] += moves
-            apart[rows] += np.einsum("ij,ij->i", moves, moves)
-        together = np.einsum("ij,ij->i", mean, mean)
-        with np.errstate(divide="ignore", invalid="ignore"):  # rows that nothing has moved
-            factor = np.where(together > 0, np.clip(most * apart / together, 1, most), 1)
-        alike = ((most - factor) / max(most - 1, 1e-9)).astype(np.float32)[:, None]
-        total += alike * (mean - total)
-        _add(block, total)
-
-
-def _add(block, moves):
-    """Add to weights as they are stored."""
-    if block.dtype == STORAGE["bfloat16"]:
-        block[...] = to_bfloat16(as_float32(block) + moves)
-    else:
-        block += moves
+    """Add the models' moves to weights, stored as float32 or bfloat16."""
+    arrays, width = _arrays(changes), weights.shape[1]
+    moved = as_float32(weights)  # the weights themselves, if they are that
+    _kernel.add_moves(moved, *arrays, shares, np.empty((2, width), dtype=np.float32))
+    if moved is not weights:
+        weights[...] = to_bfloat16(moved)
 
 
 def _average(slot, changes, shares):
-    """Weighted mean of a slot's rows, of which each model has changed some.
+    """Weighted mean of a slot's rows, of which each model has changed some."""
+    if slot.size:
+        _kernel.average_states(slot, *_arrays(changes), shares)
 
-    Of products and sums alone: second moments stay at zero or above.
-    """
-    for first in range(0, len(slot), ROWS_AT_ONCE):
-        block = slot[first : first + ROWS_AT_ONCE]
-        parts = [changed.within(first, first + len(block)) for changed in changes]
-        unchanged = np.ones((len(block), 1), dtype=np.float32)
-        for (rows, _), share in zip(parts, shares, strict=True):
-            unchanged[rows] -= np.float32(share)
-        block *= np.maximum(unchanged, 0)
-        for (rows, values), share in zip(parts, shares, strict=True):
-            block[rows] += np.float32(share) * values
+
+def _arrays(changes):
+    """Rows and float32 values of each model."""
+    return [c.rows for c in changes], [as_float32(c.values) for c in changes]

@@ -73,6 +73,7 @@ class Rounds:
             n_rounds = automatic_rounds(costs, len(self.shards))
         wait_for(self.shards)
         started = time.perf_counter()
+        self.client.replicate(states)  # a worker that learns already is slow to hand it on
         for number in range(n_rounds):
             states.append(self._round(states[-1], number, n_rounds, costs.n_epochs))
         for number in range(n_rounds + 1):
