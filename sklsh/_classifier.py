@@ -199,6 +199,8 @@ class NetworkClassifier(
         counts = LabelCounts.of(Y, weight)
         of_classes = self._weights_of_classes(counts)
         Y, weight = self._weighted(Y, weight, of_classes)
+        if not weight.any():
+            raise ValueError("class_weight and sample_weight leave no row with a weight.")
         if not resume:
             self._create(X.shape[1], sizes, self._weighted_counts(counts, of_classes), partial)
         self._network.make_trainable(self._n_threads)
@@ -236,8 +238,6 @@ class NetworkClassifier(
                 Y = sp.csr_array((weights, Y.indices, Y.indptr), shape=Y.shape)
             else:
                 weight = weight * weights
-                if not weight.any():
-                    raise ValueError("class_weight and sample_weight leave no row with a weight.")
         return self._label_weights(Y), weight
 
     def _label_weights(self, Y):

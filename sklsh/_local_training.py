@@ -52,7 +52,7 @@ class Learnt:
     @property
     def nbytes(self):
         """Bytes of the arrays, which go over the wire."""
-        return self.changes.nbytes
+        return self.changes.nbytes + getattr(self.others, "nbytes", 0)
 
 
 class NetworkInRounds:
@@ -133,6 +133,8 @@ class ClassifierInRounds(NetworkInRounds):
         learner = self._learner()
         learner._negatives = copy.deepcopy(self._negatives)
         rows, plan = learner._ready_to_learn(X, y, sample_weight, summary, part)
+        if not rows[-1].any():  # its classes have no weight
+            return None
         _go_further(plan, summary.n_places, rows[0].shape[0])
         learner._run(*rows, plan, without_callbacks)
         return self._learnt(learner, wire_dtype, self._looks_of(learner))

@@ -190,9 +190,26 @@ def test_one_that_fails_alone_is_not_waited_for():
             raise error
 
 
-def test_what_all_raise_amid_an_exchange_is_raised_as_it_is():
+@pytest.mark.parametrize("parameters", [{"k": 0.2}, {"scheme": "s2", "width": 3}])
+def test_compressors_that_differ_or_are_impossible_are_named_by_all(parameters):
     def run(comm):
-        compressor = SketchCompressor(k=0.1 + comm.Get_rank() / 10)
+        compressor = SketchCompressor(**parameters) if comm.Get_rank() else SketchCompressor()
+        return fit(steps(), X, Y, comm=comm, compressor=compressor)
+
+    message = "^compressor must be the same" if "k" in parameters else "^process 1: width must be"
+    for error in on_each(2, run):
+        with pytest.raises(ValueError, match=message):
+            raise error
+
+
+def test_what_all_raise_amid_an_exchange_is_raised_as_it_is():
+    class Unlike(SketchCompressor):
+        def _terms(self, gradient, name):
+            return f"{super()._terms(gradient, name)} on {self.rank}"
+
+    def run(comm):
+        compressor = Unlike()
+        compressor.rank = comm.Get_rank()
         return fit(steps(), X, Y, comm=comm, compressor=compressor)
 
     for error in on_each(2, run):

@@ -100,7 +100,7 @@ def test_collections_of_the_same_rows_give_the_same_model(client, kind):
 
 
 def test_bags_of_token_rows(client):
-    rows = [["red", "round"], ["green", "round"], ["red", "long"], ["green", "long"]] * 50
+    rows = [["red", "round"], ["green", "round"], ["red", "long"], ["green", "long", "thin"]] * 50
     colors = ["r", "g", "r", "g"] * 50
     selector = MISSIONHashSelector(2, random_state=0)
     fit(selector, db.from_sequence(rows, npartitions=4), db.from_sequence(colors, npartitions=4))
@@ -157,6 +157,10 @@ BAD = [
      "indicator matrices, or none; partition 3 is one, partition 0 is not"),
     (MISSION, {"X": [*DELAYED[:3], dask.delayed((X * np.nan, Y))], "n_models": 4},
      "partition 3: .*NaN"),
+    (MISSION, {"X": [DELAYED[0], dask.delayed((X, Y.astype(str)))], "n_models": 1},
+     "one kind; labels in y: numbers or objects in partition 0, text in partition 1"),
+    (MISSION, {"X": [DELAYED[0], dask.delayed((X[:, :5], Y))], "n_models": 1},
+     r"columns of X: \(12,\) in partition 0, \(5,\) in partition 1"),
     (MISSION, {"X": [dask.delayed((X, Y[:5]))]}, "y of partition 0 must have 800 rows"),
     (MISSION, {"X": [dask.delayed(X)]}, "partition 0 must be a pair"),
     (MISSION, {"X": [EMPTY, EMPTY]}, "all partitions are empty"),

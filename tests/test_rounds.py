@@ -245,6 +245,17 @@ def test_more_rounds_than_steps_are_nothing_to_some_models(estimator):
     assert np.isfinite(model.loss_curve_).all()
 
 
+@pytest.mark.parametrize(
+    "estimator", [SLIDEClassifier(8), KernelSampledSGD(), MISSIONClassifier(5)]
+)
+def test_a_place_whose_classes_have_no_weight_learns_nothing(estimator):
+    estimator.set_params(class_weight={0: 0}, random_state=0, max_iter=2)
+    state, summary = begun(estimator, [(X[Y == 0], Y[Y == 0]), (X[Y > 0], Y[Y > 0])])
+    part = Part(0, 1, 7, 0)
+    assert state._learn(X[Y == 0], Y[Y == 0], None, summary, part) is None
+    assert state._learn(X[Y > 0], Y[Y > 0], None, summary, part).weight > 0
+
+
 def test_rows_of_unit_length_stay_so():
     fitted = rounds_of(LSHSoftmaxClassifier((16,), normalize=True, random_state=0, max_iter=4))
     assert_allclose(np.linalg.norm(fitted.coefs_[-1], axis=0), 1, rtol=1e-5)

@@ -21,7 +21,7 @@ from sklsh.distributed._row_sparse import Residual, checked_gradient
 from sklsh.sketch import CountSketch
 from sklsh.sketch._checks import check_width
 
-# Of the gradient's shape: residual, estimates, what is sent and received
+# of the gradient's shape: residual, estimates, what is sent and received
 DENSE_MATRICES = {"dense": 2, "topk": 1, "auto": 3, "fetch": 2}
 
 
@@ -233,6 +233,11 @@ class SketchCompressor(BaseEstimator):
             Their values: what `all_reduce` would return on every worker. Only the first decodes
             them, and has `forms_` and the sketches of "fetch"; all count their bytes.
         """
+        if len(compressors) == 0 or len(compressors) != len(gradients):
+            raise ValueError(
+                f"compressors must be one for each of gradients, and at least one; got "
+                f"{len(compressors)} and {len(gradients)}."
+            )
         exchanges = [
             compressor.exchange(*gradient, n_rows, name)
             for compressor, gradient in zip(compressors, gradients, strict=True)
@@ -258,24 +263,27 @@ class SketchCompressor(BaseEstimator):
             part to the list of the workers' arrays, flat. Its return value is the sum, a tuple
             of rows, values and n_rows.
         """
+        self.check_parameters()
+        gradient = checked_gradient(rows, values, n_rows)
+        if isinstance(self.k, Integral):
+            check_k(self.k, gradient.n_rows, "rows, n_rows")
+        shape = gradient.n_rows, gradient.width
+        known = vars(self).get("shapes_", {}).get(name)
+        if known is None:
+            self._require_memory(gradient)
+        elif known != shape:
+            raise ValueError(
+                f"The gradient {name!r} must keep its shape (n_rows, width), {known}; got {shape}."
+            )
+        return self._exchange(gradient, name)
+
+    def check_parameters(self):
+        """Raise ValueError if a parameter is not possible."""
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(), type(self).__name__
         )
         if self.width != "auto":
             check_width(self.width)
-        gradient = checked_gradient(rows, values, n_rows)
-        if isinstance(self.k, Integral):
-            check_k(self.k, gradient.n_rows, "rows, n_rows")
-        shape = gradient.n_rows, gradient.width
-        known = vars(self).get("shapes_", {})
-        if name not in known:
-            self._require_memory(gradient)
-        elif known[name] != shape:
-            raise ValueError(
-                f"The gradient {name!r} must keep its shape (n_rows, width), "
-                f"{known[name]}; got {shape}."
-            )
-        return self._exchange(gradient, name)
 
     def reset(self):
         """Forget residuals, sketches and counts; new parameters of "fetch" then take effect.

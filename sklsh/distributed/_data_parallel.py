@@ -31,6 +31,7 @@ def fit_together(estimator, X, y, sample_weight, classes, comm, compressor):
     model, compressor, seed = processes.do(_prepared, estimator, compressor)
     summary = processes.do(model._summarize, X, y, sample_weight, classes)
     settings = {k: repr(v) for k, v in model.get_params(deep=False).items() if k not in OWN}
+    settings |= {"class of estimator": type(model).__name__, "compressor": repr(compressor)}
     all_settings, seeds, summaries = zip(*processes.gather((settings, seed, summary)), strict=True)
     _check_same(all_settings)
     model.set_params(random_state=seeds[0])
@@ -53,6 +54,7 @@ def _prepared(estimator, compressor):
         compressor = SketchCompressor("coo")
     if not isinstance(compressor, SketchCompressor):
         raise TypeError(f"compressor must be a SketchCompressor or None; got {compressor!r}.")
+    compressor.check_parameters()
     estimator._validate_params()
     refused = {"early_stopping": False, "warm_start": False, "hidden_sampling": None}
     for name, only in (refused | {"normalize": False}).items():
@@ -77,7 +79,8 @@ def _prepared(estimator, compressor):
 def _check_same(settings):
     """Raise ValueError unless all processes have the same parameters."""
     for rank, other in enumerate(settings):
-        for name, value in settings[0].items():
+        for name in reversed(list(settings[0])):  # of other classes the parameters are others
+            value = settings[0][name]
             if other[name] != value:
                 raise ValueError(
                     f"{name} must be the same on all processes; it is {value} on process 0 and "

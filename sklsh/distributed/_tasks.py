@@ -82,7 +82,7 @@ def gather_shard(partitions, first):
     """One `Shard` of partitions from number `first` on: (X, y) or (X, y, sample_weight)."""
     last = first + len(partitions) - 1
     name = f"partition {first}" if first == last else f"partitions {first} to {last}"
-    parts = []
+    parts, kinds = [], []
     for i, part in enumerate(partitions, start=first):
         if not isinstance(part, tuple | list) or len(part) not in (2, 3):
             raise TypeError(
@@ -98,11 +98,29 @@ def gather_shard(partitions, first):
                 )
         if n and (weight is None or np.any(np.asarray(weight) != 0)):
             parts.append((X, y, weight))
+            kinds.append((i, kind_of(X, y, weight)))
     if not parts:
         return Shard(name, None)
-    if len({part[2] is None for part in parts}) > 1:
-        raise ValueError(f"sample_weight must be there for all rows or none; {name} have some.")
+    for i, kind in kinds[1:]:
+        for what, ours in kinds[0][1].items():
+            if kind[what] != ours:
+                raise ValueError(
+                    f"All partitions must be of one kind; {what}: {ours} in partition "
+                    f"{kinds[0][0]}, {kind[what]} in partition {i}."
+                )
     return Shard(name, tuple(map(joined, zip(*parts, strict=True))))
+
+
+def kind_of(X, y, weight):
+    """What partitions that are joined must have in common, as messages call it."""
+    labels = np.dtype(object) if sp.issparse(y) else np.asarray(y).dtype
+    return {
+        "X": "sparse" if sp.issparse(X) else type(X).__name__,
+        "columns of X": list(X.columns) if hasattr(X, "columns") else getattr(X, "shape", ())[1:],
+        "columns of y": y.shape[1:] if hasattr(y, "shape") else None,
+        "labels in y": "text" if labels.kind in "US" else "numbers or objects",
+        "sample_weight": "none" if weight is None else "some",
+    }
 
 
 def n_rows_of(rows):
@@ -160,18 +178,22 @@ def costs(state, summary):
 
 
 def learn(state, shard, summary, part, wire_dtype):
-    """What a model learns from a shard in a round; None of one without rows."""
+    """What a model learns from a shard in a round; None of one without rows of some weight."""
     if shard.data is None:
         return None
     started = time.perf_counter()
     with naming(shard.name):
         learnt = state.model._learn(*shard.data, summary, part, wire_dtype)
+    if learnt is None:
+        return None
     return Lesson(learnt, _here(), time.perf_counter() - started)
 
 
 def put_together(state, lessons, n_epochs):
     """State after a round, where models have learnt this and so many epochs are over."""
     lessons = [lesson for lesson in lessons if lesson is not None]
+    if not lessons:
+        raise ValueError("class_weight and sample_weight leave no row with a weight.")
     model = copy.deepcopy(state.model)._put_together([one.learnt for one in lessons], n_epochs)
     return State(model, (*state.seconds, tuple((one.where, one.seconds) for one in lessons)))
 

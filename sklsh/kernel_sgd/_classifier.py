@@ -183,9 +183,11 @@ class KernelSampledSGD(ClassifierInRounds, ScorePredictions, ClassifierMixin, Ro
                 f"classes must be as in the first call, {self.classes_!r}; got {classes!r}."
             )
         Y = self._format.encode(y)
-        return self._weighted_rows(
-            X, Y, weight, self._weights_of_classes(LabelCounts.of(Y, weight))
-        )
+        of_classes = self._weights_of_classes(LabelCounts.of(Y, weight))
+        rows, groups = self._weighted_rows(X, Y, weight, of_classes)
+        if not rows.weight.any():
+            raise ValueError("class_weight and sample_weight leave no row with a weight.")
+        return rows, groups
 
     def _take_format(self, target_format):
         """Begin with classes that look like this."""
@@ -205,8 +207,6 @@ class KernelSampledSGD(ClassifierInRounds, ScorePredictions, ClassifierMixin, Ro
         """Rows to train on, and the numbers of their classes, which group them."""
         if of_classes is not None:
             weight = weight * of_classes[Y.indices]
-            if not weight.any():
-                raise ValueError("class_weight and sample_weight leave no row with a weight.")
         targets = Y.indices.astype(np.float32)
         binary = len(self.classes_) == 2
         return TrainingRows(X, 2 * targets - 1 if binary else targets, weight), Y.indices

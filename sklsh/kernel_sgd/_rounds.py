@@ -59,6 +59,8 @@ class RowSampledInRounds(NetworkInRounds):
         learner._draws = copy.deepcopy(self._draws)
         X, y, weight = learner._validated(X, y, sample_weight, reset=False)
         rows, groups, _ = of_weight(*learner._rows_to_train_on(X, y, weight, summary), weight)
+        if not rows.weight.any():  # its classes have no weight
+            return None
         learner._n_threads = effective_n_threads(self.n_jobs)
         learner._network.make_trainable(learner._n_threads)
         begin = float(part.begin)
@@ -75,6 +77,10 @@ class RowSampledInRounds(NetworkInRounds):
         if weights.sum() > 0:
             self._draws.put_together([one.others for one in learnt], weights / weights.sum())
         return super()._put_together(learnt, done)
+
+    @property
+    def _state_bytes(self):
+        return super()._state_bytes + self._draws.nbytes
 
     def _n_epochs_of(self, summary):
         return self._n_epochs(summary.n_rows)

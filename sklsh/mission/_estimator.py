@@ -220,7 +220,10 @@ class SketchedLinearEstimator(
                 f"classes must be as in the first call, {self.classes_!r}; got {classes!r}."
             )
         Y = self._format.encode(y)
-        return self._with_classes(X, Y, weights, LabelCounts.of(Y, weights))
+        rows = self._with_classes(X, Y, weights, LabelCounts.of(Y, weights))
+        if not rows.weights.any():
+            raise ValueError("class_weight and sample_weight leave no row with a weight.")
+        return rows
 
     @property
     def _is_classification(self):
@@ -247,8 +250,6 @@ class SketchedLinearEstimator(
         """Rows of these classes, which occur as often as `counts` says."""
         if self.class_weight is not None:
             weights = weights * class_weights(self.class_weight, self.classes_, counts)[Y.indices]
-            if not weights.any():
-                raise ValueError("class_weight and sample_weight leave no row with a weight.")
         targets = Y.indices.astype(np.float32)
         return TrainingRows(X, 2 * targets - 1 if len(self.classes_) == 2 else targets, weights)
 

@@ -93,6 +93,8 @@ class SketchedInRounds:
         learner._progress = progress
         X, y, weight = learner._checked(X, y, sample_weight, None, reset=False)
         rows = learner._with_targets(X, y, weight, summary)
+        if not rows.weights.any():  # its classes have no weight
+            return None
         n_epochs = self._n_epochs_of(summary)
         learner._train(rows, n_epochs, self.learning_rate, without_callbacks, part)
         return LearntModel(learner, progress.since(self._progress))

@@ -154,6 +154,11 @@ class RowDraws:
         self.sampler.end()
         self._weight = self._generator = None
 
+    @property
+    def nbytes(self):
+        """Bytes of what the sampler has learnt."""
+        return self.sampler.nbytes
+
     def __getstate__(self):
         return vars(self) | {"_weight": None, "_generator": None}  # a copy has no rows
 
