@@ -4,7 +4,7 @@ import numpy as np
 from table_parts import mean, source
 
 WIRES = {"1 Gbit/s": 1.25e8, "10 Gbit/s": 1.25e9}  # bytes a second
-ROUND_SECONDS = 0.05  # to schedule a round, as measured
+ROUND_SECONDS = 0.05  # to schedule a round, assumed
 MERGE_BYTES_PER_SECOND = 1e9  # of a model's changes, by the worker that puts them together
 CLUSTERS = 2, 4, 8, 32, 100
 
@@ -32,7 +32,7 @@ def fits_table(results, figures):
         here = [r for r in results if r["method"] == method]
         first, local = here[0], mean(here, "local_s")
         if first["workers"] is None:
-            cells = ["none: `fit` of all rows", "1", "", f"{local:.1f}", "", ""]
+            cells = ["none: `fit` of all rows", "1", "", f"{local:.1f} (CPU)", "", ""]
         else:
             merging = mean(here, "merge_s")
             auto = ' ("auto")' if first["asked"] == "auto" else ""
@@ -57,15 +57,16 @@ def spread(values):
 def model_table(run):
     """Speed-up to expect of clusters, by the local time measured here and stated assumptions."""
     alone = [r for r in run["results"] if r["workers"] is None]
-    auto = [r for r in run["results"] if r["workers"] == 2 and r["asked"] == "auto"]
+    auto = [r for r in run["results"] if r["models"] == 2 and r["asked"] == "auto"]
     seconds, n_rounds = mean(alone, "local_s"), mean(auto, "rounds")
     n_bytes = 1e6 * mean(auto, "state_MB")
     lines = [
         f"Speed-up over one worker that the cost model expects of {run['data'].split(':')[0]}: "
-        f"{seconds:.3g} s of local training, divided evenly, and {n_rounds:.0f} rounds in which "
-        f"each worker sends and receives {n_bytes / 1e6:.3g} MB, one worker receives all that is "
+        f"{seconds:.3g} CPU seconds of training, divided evenly, and {n_rounds:.0f} rounds in "
+        f"which each worker sends and receives {n_bytes / 1e6:.3g} MB, one worker receives all that is "
         f"sent through its own wire and puts it together at {MERGE_BYTES_PER_SECOND / 1e9:.0f} "
-        f"GB/s, and scheduling takes {1000 * ROUND_SECONDS:.0f} ms. It assumes equal partitions "
+        f"GB/s, the model goes from worker to worker in a tree, and scheduling takes "
+        f"{1000 * ROUND_SECONDS:.0f} ms. It assumes equal partitions "
         "and machines, and says nothing of accuracy:",
         "",
         f"| workers | {' | '.join(map(str, CLUSTERS))} |",
