@@ -62,11 +62,11 @@ def model_table(run):
     n_bytes = 1e6 * mean(auto, "state_MB")
     lines = [
         f"Speed-up over one worker that the cost model expects of {run['data'].split(':')[0]}: "
-        f"{seconds:.3g} CPU seconds of training, divided evenly, and {n_rounds:.0f} rounds in "
-        f"which each worker sends and receives {n_bytes / 1e6:.3g} MB, one worker receives all that is "
-        f"sent through its own wire and puts it together at {MERGE_BYTES_PER_SECOND / 1e9:.0f} "
-        f"GB/s, the model goes from worker to worker in a tree, and scheduling takes "
-        f"{1000 * ROUND_SECONDS:.0f} ms. It assumes equal partitions "
+        f"{seconds:.3g} CPU seconds of training, divided evenly, and {n_rounds:.0f} round(s) in "
+        f"which each worker sends and receives {n_bytes / 1e6:.3g} MB, one worker receives all "
+        "that is sent through its own wire and puts it together at "
+        f"{MERGE_BYTES_PER_SECOND / 1e9:.0f} GB/s, the model goes from worker to worker in a "
+        f"tree, and scheduling takes {1000 * ROUND_SECONDS:.0f} ms. It assumes equal partitions "
         "and machines, and says nothing of accuracy:",
         "",
         f"| workers | {' | '.join(map(str, CLUSTERS))} |",
