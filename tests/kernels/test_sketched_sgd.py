@@ -57,7 +57,7 @@ def trained(problem, n_outputs, batch_size, objective, n_threads=1, rate=0.1, **
         X, targets, row_weights, *steps(X.shape[0], batch_size, rate),
         batch_size=batch_size, objective=objective, n_threads=n_threads,
     )  # fmt: skip
-    return model, loss
+    return model, loss / float(row_weights.sum(dtype=np.float64))
 
 
 def twin_of(problem, n_outputs, batch_size, objective, rate=0.1, **sizes):
