@@ -2,12 +2,8 @@
 
 import importlib
 import importlib.util
-import os
 import re
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from in_process_comm import on_each
 from numpy.testing import assert_array_equal
+from under_mpi import assert_two_processes_agree, needs_mpi
 
 from sklsh.distributed import SketchCompressor
 from sklsh.distributed._collectives import Or, Sum
@@ -243,16 +240,7 @@ def test_neither_mpi_nor_dask_is_needed(monkeypatch):
     assert_array_equal(as_matrix(rows, values, 9), as_matrix(ROWS, VALUES, 9))
 
 
-@pytest.mark.skipif(
-    not (shutil.which("mpirun") and importlib.util.find_spec("mpi4py")),
-    reason="needs mpirun and mpi4py",
-)
+@needs_mpi
 @pytest.mark.slow
 def test_processes_under_mpi_agree():
-    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    program = Path(__file__).with_name("exchanges.py")
-    done = subprocess.run(
-        ["mpirun", "-n", "2", "--oversubscribe", sys.executable, program],
-        env=os.environ | root, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.stdout == "2 processes agree\n", done.stderr
+    assert_two_processes_agree("exchanges.py")

@@ -1,12 +1,6 @@
-import importlib.util
-import os
 import pickle
-import shutil
-import subprocess
-import sys
 import threading
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +10,7 @@ from models import wide_problem
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import make_multilabel_classification
 from together import SCHEMES, arrays_of, fit_wide
+from under_mpi import assert_two_processes_agree, needs_mpi
 
 from sklsh import LSHSoftmaxClassifier, MISSIONClassifier, SLIDEClassifier
 from sklsh._layer_tables import LayerTables
@@ -254,15 +249,6 @@ def test_what_processes_cannot_do_is_named(arguments, message):
         raise on_each(1, run)[0]
 
 
-@pytest.mark.skipif(
-    not (shutil.which("mpirun") and importlib.util.find_spec("mpi4py")),
-    reason="needs mpirun and mpi4py",
-)
+@needs_mpi
 def test_processes_under_mpi_have_one_model():
-    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    program = Path(__file__).with_name("together.py")
-    done = subprocess.run(
-        ["mpirun", "-n", "2", "--oversubscribe", sys.executable, program],
-        env=os.environ | root, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.stdout == "2 processes agree\n", done.stderr
+    assert_two_processes_agree("together.py")
